@@ -1,0 +1,128 @@
+/*-------------------------------------------------------------------------
+ *
+ * tokenizer.h
+ *	  Text to token ids and back, from tables that lie in the image.
+ *
+ * The tables (token texts, a hash from bytes to id, merges by pair of ids,
+ * special tokens, flags) are one relocatable section: offsets from its own
+ * start.  tokenizer_plan() reads and checks the tokenizer keys of an untrusted
+ * file and knows the section's size, tokenizer_build() fills it,
+ * tokenizer_open() makes a view that any process can use.
+ *
+ * Algorithms: byte-level BPE (tokenizer.ggml.model "gpt2"), SentencePiece BPE
+ * by scores ("llama"); WordPiece ("bert") and Unigram ("t5") will be added as
+ * rows of the same table.  Pre-tokenizers are linear scanners over in-tree
+ * Unicode tables; merging is heap-based, O(n log n).
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ENGINE_TOKENIZER_H
+#define ENGINE_TOKENIZER_H
+
+#include "formats/gguf.h"
+
+typedef enum TokenKind
+{
+	TOKEN_NORMAL = 1,			/* numbers of tokenizer.ggml.token_type */
+	TOKEN_UNKNOWN,
+	TOKEN_CONTROL,
+	TOKEN_USER_DEFINED,
+	TOKEN_UNUSED,
+	TOKEN_BYTE
+} TokenKind;
+
+typedef struct TokenizerPlan TokenizerPlan; /* private to tokenizer_build.c */
+
+/*
+ * n_rows: rows of the token embedding, which bound all ids.  *plan is NULL
+ * when the file has no tokenizer ("none", "no_vocab" or no key).  An unknown
+ * model or pre-tokenizer is ENGINE_UNSUPPORTED and names it.
+ */
+extern EngineCode tokenizer_plan(const GgufFile *file, ByteSource *source,
+								 int32_t n_rows, EngineArena *arena,
+								 const EngineHost *host,
+								 TokenizerPlan **plan, uint64_t *size,
+								 EngineStatus *status);
+
+extern EngineCode tokenizer_build(const TokenizerPlan *plan,
+								  ByteSource *source, EngineArena *arena,
+								  const EngineHost *host, void *section,
+								  EngineStatus *status);
+
+/* A view over a section; holds pointers, so it belongs to one process. */
+typedef struct Tokenizer
+{
+	const struct TokenizerSection *section;
+	int32_t		n_tokens;		/* ids with a text: 0 .. n_tokens - 1 */
+	int32_t		bos,
+				eos,
+				eot,
+				unknown,
+				padding;		/* -1: the model has none */
+	bool		add_bos,		/* what the model asks for */
+				add_eos;
+} Tokenizer;
+
+extern void tokenizer_open(const void *section, Tokenizer *tokenizer);
+
+/* Options of an encoding */
+#define TOKENIZE_ADD_SPECIAL	0x01	/* BOS and EOS as the model asks */
+#define TOKENIZE_PARSE_SPECIAL	0x02	/* control tokens are recognised */
+#define TOKENIZE_NO_EOS			0x04	/* add BOS but never EOS (generation) */
+#define TOKENIZE_FORCE_BOS		0x08	/* BOS, also if the model says no */
+
+typedef struct TokenList
+{
+	int32_t    *ids;
+	size_t		n;
+	size_t		capacity;		/* private: it grows in the arena */
+} TokenList;
+
+/*
+ * Encode length bytes of valid UTF-8 (invalid bytes are taken as they are by
+ * byte-level tokenizers), appended to list.  content: NULL, or one byte per
+ * byte of text, non-zero where the byte is message content, in which control
+ * tokens are never recognised (chat templates); elsewhere TOKENIZE_PARSE_SPECIAL
+ * decides.  max_tokens > 0: stop with ENGINE_LIMIT soon after that many.
+ * Text above 64 MiB is ENGINE_LIMIT.
+ */
+extern EngineCode tokenizer_encode(const Tokenizer *tokenizer,
+								   const char *text, size_t length,
+								   const uint8_t *content, int flags,
+								   EngineArena *arena,
+								   const EngineHost *host,
+								   TokenList *list, EngineStatus *status);
+
+/*
+ * The bytes that token id contributes to a text: control and unused tokens
+ * none, byte tokens their byte, SPM with U+2581 as space.  With special, the
+ * text of control tokens too (detokenize shows them).  *length may be 0; not
+ * NUL-terminated; valid while the section is.  Ids without a text (padding
+ * rows) give length 0.  scratch: 1 byte for byte tokens.
+ */
+extern const char *tokenizer_piece(const Tokenizer *tokenizer, int32_t id,
+								   bool special, char *scratch,
+								   size_t *length);
+
+/*
+ * Longest piece in bytes; SPM pieces with spaces need a copy, see
+ * tokenizer_piece_copy(), which writes at most this many bytes to buf and
+ * returns the length.
+ */
+extern size_t tokenizer_longest_piece(const Tokenizer *tokenizer);
+extern size_t tokenizer_piece_copy(const Tokenizer *tokenizer, int32_t id,
+								   bool special, char *buf);
+
+extern TokenKind tokenizer_kind(const Tokenizer *tokenizer, int32_t id);
+
+/* Does generation end at this token? (eos, eot, eom and their like) */
+extern bool tokenizer_is_end(const Tokenizer *tokenizer, int32_t id);
+
+/* SPM: the first piece of a text drops the space that encoding put there. */
+extern bool tokenizer_strips_first_space(const Tokenizer *tokenizer);
+
+/* The id whose text is exactly this, or -1 (control tokens included). */
+extern int32_t tokenizer_find(const Tokenizer *tokenizer, const char *text,
+							  size_t length);
+
+#endif							/* ENGINE_TOKENIZER_H */

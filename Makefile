@@ -100,7 +100,8 @@ FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*_fuzz.c))
 FUZZ_SECONDS ?= 60
 FUZZ_CC ?= clang
 
-PLAIN_FLAGS = -O2 -g -fno-omit-frame-pointer
+PLAIN_FLAGS = -O2 -g -fPIC -fvisibility=hidden \
+	-fstack-protector-strong -fno-omit-frame-pointer
 SANITISED_FLAGS = -O1 -g -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_FLAGS = -O1 -g -fno-omit-frame-pointer \
@@ -191,7 +192,7 @@ format:
 	scripts/format
 
 help:
-	@echo 'make              build the extension for $$(PG_CONFIG)'
+	@echo 'make              build the extension for the server of PG_CONFIG'
 	@echo 'make install      install it (as the owner of the server: sudo)'
 	@echo 'make demo         install what is needed, build, start a server of'
 	@echo '                  its own and run the first three statements'

@@ -1,0 +1,276 @@
+/*-------------------------------------------------------------------------
+ *
+ * attention.c
+ *	  Multi-head attention: softmax(Q K^T / sqrt(d)) V.
+ *
+ * Vaswani et al., "Attention Is All You Need" (2017).  Every head compares
+ * its query with the keys of all positions that the row may see, turns the
+ * scaled scores into weights that sum to 1, and adds up the values with
+ * these weights; the output projection mixes the heads.  Query heads may
+ * share a kv head (grouped-query attention, Ainslie et al., 2023).
+ *
+ * Keys and values go into the sequence's pages first, and every query, also
+ * one of the same step, reads what is stored there.  So a row gives the same
+ * bits alone, in a chunk and in a batch.  The arithmetic itself is
+ * KernelSet.attention(); its order of operations stands in DESIGN.md.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/border.h"
+#include "model/pass.h"
+
+#include <string.h>
+
+/* Q, K, V of all rows, from one fused matrix or from three. */
+static EngineCode
+project(Pass *pass, const ImageLayer *layer)
+{
+	TransformerScratch *scratch = pass->scratch;
+	const Hyper *hyper = pass->hyper;
+	size_t		q_width = (size_t) hyper->n_heads * hyper->key_length;
+	size_t		k_width = (size_t) hyper->n_kv_heads * hyper->key_length;
+	size_t		v_width = (size_t) hyper->n_kv_heads * hyper->value_length;
+
+	ENGINE_TRY(pass_input(pass, &scratch->normed, pass->n_rows,
+						  hyper->embedding_length,
+						  matrix_is_quantised(&layer->attn_qkv) ||
+						  matrix_is_quantised(&layer->attn_q) ||
+						  matrix_is_quantised(&layer->attn_k) ||
+						  matrix_is_quantised(&layer->attn_v)));
+	if (layer->attn_qkv.offset == 0)
+	{
+		ENGINE_TRY(pass_project(pass, &layer->attn_q, &layer->attn_q_bias,
+								&scratch->query));
+		ENGINE_TRY(pass_project(pass, &layer->attn_k, &layer->attn_k_bias,
+								&scratch->key));
+		return pass_project(pass, &layer->attn_v, &layer->attn_v_bias,
+							&scratch->value);
+	}
+
+	ENGINE_TRY(pass_project(pass, &layer->attn_qkv, &layer->attn_qkv_bias,
+							&scratch->fused));
+	for (int i = 0; i < pass->n_rows; i++)
+	{
+		const float *fused = rows_at(&scratch->fused, i);
+
+		memcpy(rows_at(&scratch->query, i), fused, q_width * sizeof(float));
+		memcpy(rows_at(&scratch->key, i), fused + q_width,
+			   k_width * sizeof(float));
+		memcpy(rows_at(&scratch->value, i), fused + q_width + k_width,
+			   v_width * sizeof(float));
+	}
+	return ENGINE_OK;
+}
+
+/* Per-head norm (Qwen3) and rotation of n_heads vectors of one row. */
+static void
+norm_and_rotate(Pass *pass, float *x, int n_heads, const ImageVector *norm,
+				int row)
+{
+	const Hyper *hyper = pass->hyper;
+	const float *weight = image_vector(pass->image, norm);
+	float	   *head_norm = pass->scratch->attention;
+
+	for (int h = 0; h < n_heads; h++, x += hyper->key_length)
+	{
+		if (weight != NULL)
+		{
+			/* kernels want aligned rows; heads of odd sizes are not */
+			memcpy(head_norm, x, hyper->key_length * sizeof(float));
+			pass->kernels->rms_norm(head_norm, weight, hyper->norm_epsilon,
+									head_norm, hyper->key_length);
+			memcpy(x, head_norm, hyper->key_length * sizeof(float));
+		}
+		if (hyper->n_rot > 0)
+			pass->kernels->rope(x, rows_at(&pass->scratch->cosine, row),
+								rows_at(&pass->scratch->sine, row),
+								hyper->n_rot,
+								(RopeLayout) hyper->rope_layout);
+	}
+}
+
+static void
+store_row(Pass *pass, int row)
+{
+	const Hyper *hyper = pass->hyper;
+	const KvLayout *kv = &pass->transformer->kv;
+	int64_t		position = pass->rows[row].position;
+	KvSequence *sequence = pass->sequences[pass->rows[row].sequence];
+	uint8_t    *page = sequence->pages[position / KV_PAGE_POSITIONS];
+	const float *key = rows_at(&pass->scratch->key, row);
+	const float *value = rows_at(&pass->scratch->value, row);
+
+	for (int h = 0; h < hyper->n_kv_heads; h++)
+	{
+		uint8_t    *k_page = page + kv_key_offset(kv, pass->layer, h);
+
+		pass->kernels->kv_store(kv->type,
+								key + (size_t) h * hyper->key_length,
+								hyper->key_length,
+								value + (size_t) h * hyper->value_length,
+								hyper->value_length,
+								(int) (position % KV_PAGE_POSITIONS),
+								k_page, k_page + kv->key_bytes);
+	}
+}
+
+/*
+ * The first half of attention: queries, keys and values of all rows, and the
+ * latter two into the pages.
+ */
+EngineCode
+attention_store(Pass *pass, const ImageLayer *layer)
+{
+	TransformerScratch *scratch = pass->scratch;
+	const Hyper *hyper = pass->hyper;
+	int64_t		q_width = (int64_t) hyper->n_heads * hyper->key_length;
+	int64_t		k_width = (int64_t) hyper->n_kv_heads * hyper->key_length;
+	int64_t		v_width = (int64_t) hyper->n_kv_heads * hyper->value_length;
+	int			n = pass->n_rows;
+
+	ENGINE_TRY(project(pass, layer));
+	for (int i = 0; i < n; i++)
+	{
+		norm_and_rotate(pass, rows_at(&scratch->query, i), hyper->n_heads,
+						&layer->attn_q_norm, i);
+		norm_and_rotate(pass, rows_at(&scratch->key, i), hyper->n_kv_heads,
+						&layer->attn_k_norm, i);
+	}
+	ENGINE_TRY(pass_probe(pass, PROBE_QUERY, &scratch->query, n, q_width));
+	ENGINE_TRY(pass_probe(pass, PROBE_KEY, &scratch->key, n, k_width));
+	ENGINE_TRY(pass_probe(pass, PROBE_VALUE, &scratch->value, n, v_width));
+	ENGINE_TRY(pass_check_finite(pass, &scratch->query, n, q_width,
+								 "a query"));
+	ENGINE_TRY(pass_check_finite(pass, &scratch->key, n, k_width, "a key"));
+	ENGINE_TRY(pass_check_finite(pass, &scratch->value, n, v_width,
+								 "a value"));
+	for (int i = 0; i < n; i++)
+		store_row(pass, i);
+	return ENGINE_OK;
+}
+
+/* Rows from first on that one attention task can take together. */
+static int
+rows_together(const Pass *pass, int first)
+{
+	int			n = 1;
+
+	while (n < ATTENTION_QUERIES && first + n < pass->n_rows &&
+		   pass->rows[first + n].sequence == pass->rows[first].sequence &&
+		   pass->rows[first + n].position ==
+		   pass->rows[first].position + n)
+		n++;
+	return n;
+}
+
+static AttentionTask
+make_task(Pass *pass, int first, int n_queries, int kv_head)
+{
+	const Hyper *hyper = pass->hyper;
+	TransformerScratch *scratch = pass->scratch;
+	const KvLayout *kv = &pass->transformer->kv;
+	int			group = hyper->n_heads / hyper->n_kv_heads;
+	KvSequence *sequence = pass->sequences[pass->rows[first].sequence];
+	AttentionTask task;
+
+	memset(&task, 0, sizeof(task));
+	task.type = kv->type;
+	task.head_dim = hyper->key_length;
+	task.value_dim = hyper->value_length;
+	task.group = group;
+	task.pages = (const uint8_t *const *) sequence->pages;
+	task.k_offset = kv_key_offset(kv, pass->layer, kv_head);
+	task.v_offset = task.k_offset + kv->key_bytes;
+	task.first_position = pass->rows[first].position;
+	task.n_keys = task.first_position + n_queries;
+	task.n_queries = n_queries;
+	task.q = rows_at(&scratch->query, first) +
+		(size_t) kv_head * group * hyper->key_length;
+	task.q_stride = scratch->query.stride;
+	task.out = rows_at(&scratch->heads, first) +
+		(size_t) kv_head * group * hyper->value_length;
+	task.out_stride = scratch->heads.stride;
+	task.scale = hyper->attention_scale;
+	task.softcap = hyper->attention_softcap;
+	task.causal = hyper->causal != 0;
+	task.window = hyper->window;
+	task.scratch = scratch->attention;
+	return task;
+}
+
+/* Scores and weights of every row and head of a task, for the probe. */
+static EngineCode
+show_weights(Pass *pass, const AttentionTask *task, int first, int kv_head)
+{
+	TransformerScratch *scratch = pass->scratch;
+	int64_t		stride = (task->n_keys + 15) & ~(int64_t) 15;
+	ProbeEvent	event;
+
+	if (stride > scratch->score_keys)
+	{
+		scratch->score_keys = 2 * stride;
+		scratch->scores = engine_alloc(scratch->arena, 2 * 2 * stride,
+									   sizeof(float), pass->status);
+		if (scratch->scores == NULL)
+		{
+			scratch->score_keys = 0;
+			return pass->status->code;
+		}
+	}
+	event.stage = PROBE_ATTENTION;
+	event.layer = pass->layer;
+	event.n_rows = 2;
+	event.stride = stride;
+	event.data = scratch->scores;
+	for (int i = 0; i < task->n_queries; i++)
+		for (int g = 0; g < task->group; g++)
+		{
+			event.head = kv_head * task->group + g;
+			if (pass->probe->head >= 0 && pass->probe->head != event.head)
+				continue;
+			event.first_row = first + i;
+			event.n_columns = task->n_keys;
+			pass->kernels->attention_row(task, i, g, scratch->scores,
+										 scratch->scores + stride);
+			ENGINE_TRY(pass->probe->see(pass->probe->arg, &event,
+										pass->status));
+		}
+	return ENGINE_OK;
+}
+
+/*
+ * The second half: every row attends, and the output projection mixes the
+ * heads into added.
+ */
+EngineCode
+attention_attend(Pass *pass, const ImageLayer *layer)
+{
+	TransformerScratch *scratch = pass->scratch;
+	const Hyper *hyper = pass->hyper;
+	int64_t		width = (int64_t) hyper->n_heads * hyper->value_length;
+	bool		probed = pass_is_probed(pass, PROBE_ATTENTION);
+
+	for (int first = 0, n; first < pass->n_rows; first += n)
+	{
+		n = rows_together(pass, first);
+		for (int kv_head = 0; kv_head < hyper->n_kv_heads; kv_head++)
+		{
+			AttentionTask task = make_task(pass, first, n, kv_head);
+
+			if (engine_interrupted(pass->transformer->host))
+				return engine_cancelled(pass->status);
+			pass->kernels->attention(&task);
+			if (probed)
+				ENGINE_TRY(show_weights(pass, &task, first, kv_head));
+		}
+	}
+	ENGINE_TRY(pass_probe(pass, PROBE_HEADS, &scratch->heads, pass->n_rows,
+						  width));
+	ENGINE_TRY(pass_check_finite(pass, &scratch->heads, pass->n_rows, width,
+								 "the output of an attention head"));
+
+	ENGINE_TRY(pass_input(pass, &scratch->heads, pass->n_rows, width,
+						  matrix_is_quantised(&layer->attn_output)));
+	return pass_project(pass, &layer->attn_output, &layer->attn_output_bias,
+						&scratch->added);
+}

@@ -1,0 +1,113 @@
+/*-------------------------------------------------------------------------
+ *
+ * pass.h
+ *	  What the files of the forward pass share: scratch, the step being
+ *	  computed, products of matrices with rows, probes.
+ *
+ * Private to model/.  Rows of every buffer are padded to 16 floats and start
+ * at multiples of 64 bytes.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ENGINE_PASS_H
+#define ENGINE_PASS_H
+
+#include "model/transformer.h"
+
+/* Rows of f32: [rows][stride]. */
+typedef struct Rows
+{
+	float	   *data;
+	size_t		stride;			/* floats */
+} Rows;
+
+static inline float *
+rows_at(const Rows *rows, int row)
+{
+	return rows->data + (size_t) row * rows->stride;
+}
+
+typedef struct TransformerScratch
+{
+	EngineArena *arena;
+	StepRow    *rows;			/* [max_rows], narrowed in the last block */
+	Rows		residual;		/* [max_rows][d] */
+	Rows		normed;			/* [max_rows][d] */
+	Rows		added;			/* [max_rows][d] what a sublayer adds */
+	Rows		fused;			/* [max_rows][q + k + v], fused models only */
+	Rows		query;			/* [max_rows][n_heads * key_length] */
+	Rows		key;			/* [max_rows][n_kv_heads * key_length] */
+	Rows		value;			/* [max_rows][n_kv_heads * value_length] */
+	Rows		heads;			/* [max_rows][n_heads * value_length] */
+	Rows		gate;			/* [max_rows][ff] */
+	Rows		up;				/* [max_rows][ff] */
+	Rows		cosine;			/* [max_rows][n_rot / 2] */
+	Rows		sine;
+	Rows		output;			/* [max_outputs][d] */
+	Rows		logits;			/* [max_outputs][vocabulary] */
+	float	  **logit_rows;		/* [max_outputs] */
+	float	   *attention;		/* scratch of one attention task */
+	float	   *scores;			/* [2][score_keys] for PROBE_ATTENTION */
+	int64_t		score_keys;
+	Activations inputs;			/* quantised rows of the widest product */
+} TransformerScratch;
+
+/* The step that is being computed. */
+typedef struct Pass
+{
+	Transformer *transformer;
+	const ImageHeader *image;
+	const Hyper *hyper;
+	const KernelSet *kernels;
+	TransformerScratch *scratch;
+	KvSequence *const *sequences;
+	const Probe *probe;
+	StepRow    *rows;
+	int			n_rows;
+	int			layer;			/* -1 outside the blocks */
+	EngineStatus *status;
+} Pass;
+
+/* pass.c */
+extern EngineCode rows_alloc(Rows *rows, int n, int64_t columns,
+							 EngineArena *arena, EngineStatus *status);
+
+/* ENGINE_NOT_FINITE, naming what and the layer, unless all values are finite. */
+extern EngineCode pass_check_finite(Pass *pass, const Rows *rows, int n_rows,
+									int64_t columns, const char *what);
+
+/*
+ * Make rows [n_rows][k] the input of the products that follow; with quantise
+ * they are rounded as packed weights need them.
+ */
+extern EngineCode pass_input(Pass *pass, const Rows *rows, int n_rows,
+							 int64_t k, bool quantise);
+
+/* Does this matrix need quantised input? */
+extern bool matrix_is_quantised(const ImageMatrix *matrix);
+
+/* out[n_rows][matrix->n] = input x matrix, plus bias when there is one. */
+extern EngineCode pass_project(Pass *pass, const ImageMatrix *matrix,
+							   const ImageVector *bias, const Rows *out);
+
+/* y = norm(x) for every row. */
+extern void pass_norm(Pass *pass, const Rows *x, int n_rows,
+					  const ImageVector *weight, const ImageVector *bias,
+					  const Rows *y);
+
+/* Show rows to the probe, if it wants this stage here. */
+extern bool pass_is_probed(const Pass *pass, ProbeStage stage);
+extern EngineCode pass_probe(Pass *pass, ProbeStage stage, const Rows *rows,
+							 int n_rows, int64_t columns);
+
+/* rope.c: cosines and sines of every row's position */
+extern void rope_tables(Pass *pass);
+
+/* attention.c: normed -> added; keys and values into the pages */
+extern EngineCode attention_store(Pass *pass, const ImageLayer *layer);
+extern EngineCode attention_attend(Pass *pass, const ImageLayer *layer);
+
+/* feed_forward.c: normed -> added */
+extern EngineCode feed_forward(Pass *pass, const ImageLayer *layer);
+
+#endif							/* ENGINE_PASS_H */

@@ -1,0 +1,385 @@
+/*-------------------------------------------------------------------------
+ *
+ * transformer.c
+ *	  The forward pass, as the paper draws it.
+ *
+ * A block is: norm, attention, add; norm, feed-forward, add (pre-norm, as in
+ * GPT-2 and Llama).  The residual stream that the blocks add to starts as the
+ * embedding of the token, and ends, normalised once more, at the unembedding,
+ * whose scores of all tokens are the logits.
+ *
+ * In the last block only rows whose logits are asked for go further than
+ * their keys and values, unless a probe watches.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "base/border.h"
+#include "model/pass.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+static int64_t
+max_int64(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+/* The rounded form of the widest input of any product. */
+static EngineCode
+open_inputs(Activations *inputs, int n_rows, int64_t widest, int bits,
+			EngineArena *arena, EngineStatus *status)
+{
+	size_t		rows = (size_t) n_rows;
+
+	inputs->bits = bits;
+	inputs->plane_stride = ((size_t) widest + 63) & ~(size_t) 63;
+	inputs->group_stride = ((size_t) (widest + 31) / 32 + 15) & ~(size_t) 15;
+	inputs->hi = engine_alloc(arena, rows, inputs->plane_stride, status);
+	inputs->lo = engine_alloc(arena, bits == 16 ? rows : 0,
+							  inputs->plane_stride, status);
+	inputs->d = engine_alloc(arena, rows * inputs->group_stride,
+							 sizeof(float), status);
+	inputs->sums = engine_alloc(arena, 2 * rows * inputs->group_stride,
+								sizeof(int32_t), status);
+	if (inputs->hi == NULL || inputs->lo == NULL || inputs->d == NULL ||
+		inputs->sums == NULL)
+		return status->code;
+	return ENGINE_OK;
+}
+
+static EngineCode
+open_rows(TransformerScratch *s, const Hyper *hyper, const ImageHeader *image,
+		  int n_rows, int n_outputs, EngineArena *arena, EngineStatus *status)
+{
+	int64_t		d = hyper->embedding_length;
+	int64_t		q = (int64_t) hyper->n_heads * hyper->key_length;
+	int64_t		k = (int64_t) hyper->n_kv_heads * hyper->key_length;
+	int64_t		v = (int64_t) hyper->n_kv_heads * hyper->value_length;
+	int64_t		heads = (int64_t) hyper->n_heads * hyper->value_length;
+	int64_t		ff = hyper->feed_forward_length;
+	bool		gated = hyper->feed_forward <= FFN_GELU_ERF_GATED;
+	bool		fused = image_layer(image, 0)->attn_qkv.offset != 0;
+	const struct
+	{
+		Rows	   *rows;
+		int			n;
+		int64_t		columns;
+	}			wanted[] = {
+		{&s->residual, n_rows, d},
+		{&s->normed, n_rows, d},
+		{&s->added, n_rows, d},
+		{&s->fused, fused ? n_rows : 0, q + k + v},
+		{&s->query, n_rows, q},
+		{&s->key, n_rows, k},
+		{&s->value, n_rows, v},
+		{&s->heads, n_rows, heads},
+		{&s->gate, gated ? n_rows : 0, ff},
+		{&s->up, n_rows, ff},
+		{&s->cosine, n_rows, hyper->n_rot / 2},
+		{&s->sine, n_rows, hyper->n_rot / 2},
+		{&s->output, n_outputs, d},
+		{&s->logits, n_outputs, hyper->vocabulary},
+	};
+
+	for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+		ENGINE_TRY(rows_alloc(wanted[i].rows, wanted[i].n, wanted[i].columns,
+							  arena, status));
+	return ENGINE_OK;
+}
+
+EngineCode
+transformer_open(Transformer *transformer, const ImageHeader *image,
+				 const KernelSet *kernels, int bits, int max_rows,
+				 int max_outputs, EngineArena *arena, const EngineHost *host,
+				 EngineStatus *status)
+{
+	const Hyper *hyper = &image->hyper;
+	int64_t		widest = max_int64(hyper->embedding_length,
+								   max_int64((int64_t) hyper->n_heads *
+											 hyper->value_length,
+											 hyper->feed_forward_length));
+	size_t		task = attention_scratch(hyper->key_length,
+										 hyper->value_length,
+										 hyper->n_heads / hyper->n_kv_heads,
+										 ATTENTION_QUERIES);
+	TransformerScratch *s = engine_alloc(arena, 1, sizeof(*s), status);
+
+	if (s == NULL)
+		return status->code;
+	transformer->image = image;
+	transformer->kernels = kernels;
+	transformer->bits = bits;
+	transformer->max_rows = max_rows;
+	transformer->max_outputs = max_outputs;
+	transformer->kv = kv_layout(hyper);
+	transformer->scratch = s;
+	transformer->host = host;
+
+	/* one head's norm borrows it as well */
+	if (task < (size_t) hyper->key_length + 16)
+		task = (size_t) hyper->key_length + 16;
+	s->arena = arena;
+	s->rows = engine_alloc(arena, max_rows, sizeof(StepRow), status);
+	s->logit_rows = engine_alloc(arena, max_outputs, sizeof(float *), status);
+	s->attention = engine_alloc(arena, task, sizeof(float), status);
+	if (s->rows == NULL || s->logit_rows == NULL || s->attention == NULL)
+		return status->code;
+	ENGINE_TRY(open_inputs(&s->inputs, max_rows, widest, bits, arena,
+						   status));
+	return open_rows(s, hyper, image, max_rows, max_outputs, arena, status);
+}
+
+/*
+ * Rows come from callers that have checked what users gave them; this is the
+ * last fence before indexes are used.
+ */
+static EngineCode
+check_rows(const Pass *pass, const StepRow *rows, int *n_outputs)
+{
+	const Hyper *hyper = pass->hyper;
+
+	if (pass->n_rows < 1 || pass->n_rows > pass->transformer->max_rows)
+		return engine_fail(pass->status, ENGINE_INVALID,
+						   "a step of %d rows is not possible", pass->n_rows);
+	*n_outputs = 0;
+	for (int i = 0; i < pass->n_rows; i++)
+	{
+		const StepRow *row = &rows[i];
+
+		if (row->token < 0 || row->token >= hyper->vocabulary)
+			return engine_fail(pass->status, ENGINE_INVALID,
+							   "token id %d is out of range", row->token);
+		if (row->position < 0 || row->position >= hyper->context_length)
+			return engine_fail(pass->status, ENGINE_LIMIT,
+							   "position %" PRId64 " is beyond the model's context of %d",
+							   row->position, hyper->context_length);
+		if (row->position / KV_PAGE_POSITIONS >=
+			pass->sequences[row->sequence]->n_pages)
+			return engine_fail(pass->status, ENGINE_INVALID,
+							   "position %" PRId64 " has no page",
+							   row->position);
+		*n_outputs += row->output ? 1 : 0;
+	}
+	if (*n_outputs > pass->transformer->max_outputs)
+		return engine_fail(pass->status, ENGINE_INVALID,
+						   "a step with logits of %d rows is not possible",
+						   *n_outputs);
+	return ENGINE_OK;
+}
+
+/* Token (and learned position) to vector: the start of the residual stream. */
+static void
+embed(Pass *pass)
+{
+	const ImageHeader *image = pass->image;
+	const Hyper *hyper = pass->hyper;
+	int64_t		d = hyper->embedding_length;
+	float	   *position = pass->scratch->normed.data;	/* not in use yet */
+
+	for (int i = 0; i < pass->n_rows; i++)
+	{
+		float	   *x = rows_at(&pass->scratch->residual, i);
+
+		image_row(image, &image->token_embd, pass->rows[i].token, x);
+		if (hyper->embedding_scale != 1.0f)
+			pass->kernels->scale(x, hyper->embedding_scale, d);
+		if (hyper->learned_positions)
+		{
+			image_row(image, &image->position_embd, pass->rows[i].position,
+					  position);
+			pass->kernels->add(x, position, d);
+		}
+	}
+}
+
+/* residual += what a sublayer computed */
+static EngineCode
+add_to_residual(Pass *pass, ProbeStage added, ProbeStage result)
+{
+	TransformerScratch *s = pass->scratch;
+	int64_t		d = pass->hyper->embedding_length;
+
+	ENGINE_TRY(pass_probe(pass, added, &s->added, pass->n_rows, d));
+	for (int i = 0; i < pass->n_rows; i++)
+		pass->kernels->add(rows_at(&s->residual, i), rows_at(&s->added, i),
+						   d);
+	return pass_probe(pass, result, &s->residual, pass->n_rows, d);
+}
+
+/* Drop the rows without output; their keys and values are stored. */
+static void
+narrow_to_outputs(Pass *pass)
+{
+	TransformerScratch *s = pass->scratch;
+	int			kept = 0;
+
+	for (int i = 0; i < pass->n_rows; i++)
+	{
+		if (!pass->rows[i].output)
+			continue;
+		if (kept < i)
+		{
+			pass->rows[kept] = pass->rows[i];
+			memcpy(rows_at(&s->residual, kept), rows_at(&s->residual, i),
+				   s->residual.stride * sizeof(float));
+			memcpy(rows_at(&s->query, kept), rows_at(&s->query, i),
+				   s->query.stride * sizeof(float));
+		}
+		kept++;
+	}
+	pass->n_rows = kept;
+}
+
+static EngineCode
+block(Pass *pass, bool last)
+{
+	TransformerScratch *s = pass->scratch;
+	const ImageLayer *layer = image_layer(pass->image, pass->layer);
+	int64_t		d = pass->hyper->embedding_length;
+
+	pass_norm(pass, &s->residual, pass->n_rows, &layer->attn_norm,
+			  &layer->attn_norm_bias, &s->normed);
+	ENGINE_TRY(pass_probe(pass, PROBE_ATTN_NORM, &s->normed, pass->n_rows,
+						  d));
+	ENGINE_TRY(pass_check_finite(pass, &s->normed, pass->n_rows, d,
+								 "the input"));
+	ENGINE_TRY(attention_store(pass, layer));
+	if (last && pass->probe == NULL)
+		narrow_to_outputs(pass);
+	if (pass->n_rows == 0)
+		return ENGINE_OK;
+	ENGINE_TRY(attention_attend(pass, layer));
+	ENGINE_TRY(add_to_residual(pass, PROBE_ATTN_ADDED, PROBE_MIDDLE));
+
+	pass_norm(pass, &s->residual, pass->n_rows, &layer->ffn_norm,
+			  &layer->ffn_norm_bias, &s->normed);
+	ENGINE_TRY(pass_probe(pass, PROBE_FFN_NORM, &s->normed, pass->n_rows,
+						  d));
+	ENGINE_TRY(pass_check_finite(pass, &s->normed, pass->n_rows, d,
+								 "the residual stream"));
+	ENGINE_TRY(feed_forward(pass, layer));
+	return add_to_residual(pass, PROBE_FFN_ADDED, PROBE_BLOCK);
+}
+
+/* Final norm and unembedding of the rows that asked for logits. */
+static EngineCode
+unembed(Pass *pass)
+{
+	TransformerScratch *s = pass->scratch;
+	const ImageHeader *image = pass->image;
+	const Hyper *hyper = pass->hyper;
+	int64_t		d = hyper->embedding_length;
+	int			n = 0;
+
+	for (int i = 0; i < pass->n_rows; i++)
+		if (pass->rows[i].output)
+			memcpy(rows_at(&s->output, n++), rows_at(&s->residual, i),
+				   s->output.stride * sizeof(float));
+	if (n == 0)
+		return ENGINE_OK;
+
+	pass->layer = -1;
+	pass_norm(pass, &s->output, n, &image->output_norm,
+			  &image->output_norm_bias, &s->output);
+	ENGINE_TRY(pass_probe(pass, PROBE_FINAL_NORM, &s->output, n, d));
+	ENGINE_TRY(pass_check_finite(pass, &s->output, n, d,
+								 "the last residual"));
+	ENGINE_TRY(pass_input(pass, &s->output, n, d,
+						  matrix_is_quantised(&image->output)));
+	ENGINE_TRY(pass_project(pass, &image->output, &image->output_bias,
+							&s->logits));
+	for (int i = 0; i < n && hyper->final_softcap > 0; i++)
+		pass->kernels->softcap(rows_at(&s->logits, i), hyper->final_softcap,
+							   hyper->vocabulary);
+	ENGINE_TRY(pass_probe(pass, PROBE_LOGITS, &s->logits, n,
+						  hyper->vocabulary));
+	ENGINE_TRY(pass_check_finite(pass, &s->logits, n, hyper->vocabulary,
+								 "a logit"));
+	for (int i = 0; i < n; i++)
+		s->logit_rows[i] = rows_at(&s->logits, i);
+	return ENGINE_OK;
+}
+
+static EngineCode
+forward(Pass *pass)
+{
+	embed(pass);
+	if (pass->hyper->n_rot > 0)
+		rope_tables(pass);
+	ENGINE_TRY(pass_probe(pass, PROBE_EMBEDDING, &pass->scratch->residual,
+						  pass->n_rows, pass->hyper->embedding_length));
+	for (pass->layer = 0; pass->layer < pass->hyper->n_layers; pass->layer++)
+		ENGINE_TRY(block(pass, pass->layer == pass->hyper->n_layers - 1));
+	return unembed(pass);
+}
+
+EngineCode
+transformer_step(Transformer *transformer, const StepRow *rows, int n_rows,
+				 KvSequence *const *sequences, const Probe *probe,
+				 float *const **logits, EngineStatus *status)
+{
+	Pass		pass;
+	int			n_outputs;
+	uint64_t	saved;
+	EngineCode	code;
+
+	pass.transformer = transformer;
+	pass.image = transformer->image;
+	pass.hyper = &transformer->image->hyper;
+	pass.kernels = transformer->kernels;
+	pass.scratch = transformer->scratch;
+	pass.sequences = sequences;
+	pass.probe = probe != NULL && probe->stages != 0 ? probe : NULL;
+	pass.rows = transformer->scratch->rows;
+	pass.n_rows = n_rows;
+	pass.layer = -1;
+	pass.status = status;
+	ENGINE_TRY(check_rows(&pass, rows, &n_outputs));
+
+	memcpy(pass.rows, rows, (size_t) n_rows * sizeof(StepRow));
+	saved = kernels_enter();
+	code = forward(&pass);
+	kernels_leave(saved);
+	if (code != ENGINE_OK)
+		return code;
+
+	for (int i = 0; i < n_rows; i++)
+		if (sequences[rows[i].sequence]->n_positions <= rows[i].position)
+			sequences[rows[i].sequence]->n_positions = rows[i].position + 1;
+	if (logits != NULL)
+		*logits = transformer->scratch->logit_rows;
+	return ENGINE_OK;
+}
+
+EngineCode
+transformer_prompt(Transformer *transformer, KvSequence *sequence,
+				   const int32_t *ids, int64_t n, const Probe *probe,
+				   const float **logits, EngineStatus *status)
+{
+	StepRow		rows[TRANSFORMER_CHUNK];
+	float	   *const *outputs = NULL;
+	int			most = transformer->max_rows < TRANSFORMER_CHUNK ?
+		transformer->max_rows : TRANSFORMER_CHUNK;
+
+	for (int64_t done = 0; done < n;)
+	{
+		int			chunk = n - done < most ? (int) (n - done) : most;
+
+		ENGINE_TRY(kv_reserve(sequence, sequence->n_positions + chunk,
+							  status));
+		for (int i = 0; i < chunk; i++)
+		{
+			rows[i].token = ids[done + i];
+			rows[i].sequence = 0;
+			rows[i].position = sequence->n_positions + i;
+			rows[i].output = logits != NULL && done + i == n - 1;
+		}
+		ENGINE_TRY(transformer_step(transformer, rows, chunk, &sequence,
+									probe, &outputs, status));
+		done += chunk;
+	}
+	if (logits != NULL)
+		*logits = outputs == NULL ? NULL : outputs[0];
+	return ENGINE_OK;
+}

@@ -27,6 +27,15 @@ extern const EngineHost *engine_host(void);
 extern const EngineAllocator *engine_allocator(MemoryContext context);
 
 /*
+ * For other callbacks of the engine (byte sources, probes), in PG_CATCH():
+ * keeps the error that was thrown and returns the failure to pass up, with
+ * which engine_raise() throws that error again.  context: the memory context
+ * from before the error.
+ */
+extern EngineCode engine_keep_error(MemoryContext context,
+									EngineStatus *status);
+
+/*
  * Throw a failed status (never returns): errcode by status->code, message,
  * detail and hint.  model may be NULL; else it becomes an errcontext line
  * (model "x").
@@ -41,5 +50,12 @@ engine_check(EngineCode code, const EngineStatus *status, const char *model)
 	if (code != ENGINE_OK)
 		engine_raise(status, model);
 }
+
+/*
+ * Text of a file as a value of this database, palloc'd and NUL-terminated:
+ * bytes that are not UTF-8, and NUL, become U+FFFD; then it is converted to
+ * the database's encoding.
+ */
+extern char *engine_text(const char *bytes, size_t length);
 
 #endif							/* LLM_HOST_H */

@@ -1,0 +1,27 @@
+/*-------------------------------------------------------------------------
+ *
+ * llm.c
+ *	  Entry point of the library.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "miscadmin.h"
+
+#include "settings.h"
+#include "weights/cache.h"
+
+LLM_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	settings_init();
+	if (process_shared_preload_libraries_in_progress)
+		weights_init();
+}

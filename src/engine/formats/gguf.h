@@ -30,7 +30,7 @@ typedef enum GgufValueType
 
 typedef struct GgufKey
 {
-	char	   *name;			/* NUL-terminated, unique in the file */
+	char	   *name;			/* printable ASCII, unique in the file */
 	GgufValueType type;
 	GgufValueType element;		/* of an array, never GGUF_ARRAY */
 	uint64_t	count;			/* elements of an array, else 1 */
@@ -43,7 +43,7 @@ typedef struct GgufKey
 
 typedef struct GgufTensor
 {
-	char	   *name;			/* NUL-terminated, unique, 1..63 bytes */
+	char	   *name;			/* printable ASCII, unique, 1..63 bytes */
 	TensorType	type;			/* has an entry in the type table */
 	int			n_dims;			/* 1..4 */
 	int64_t		dims[4];		/* dims[0] is the row length; unused are 1 */
@@ -61,10 +61,8 @@ typedef struct GgufFile
 	GgufKey    *keys;			/* file order */
 	uint32_t	n_tensors;
 	GgufTensor *tensors;		/* file order = ascending offset */
-	uint32_t   *key_index;		/* hash index, private to gguf.c */
+	uint32_t   *key_index;		/* sorted by name, private to the reader */
 	uint32_t   *tensor_index;
-	uint32_t	key_mask,
-				tensor_mask;
 } GgufFile;
 
 /*
@@ -84,7 +82,9 @@ extern const GgufTensor *gguf_find_tensor(const GgufFile *file,
 /*
  * Typed scalars.  An absent key leaves *value as it is (the caller's default)
  * and is ENGINE_OK; any integer type is accepted for an integer within
- * min..max, anything else is ENGINE_CORRUPT and names the key.
+ * min..max, f32 and f64 for a float, which must be finite; anything else is
+ * ENGINE_CORRUPT and names the key.  A string too long to be kept (see
+ * GgufKey) is ENGINE_LIMIT.
  */
 extern EngineCode gguf_get_int(const GgufFile *file, const char *name,
 							   int64_t min, int64_t max, int64_t *value,
@@ -98,26 +98,50 @@ extern EngineCode gguf_get_string(const GgufFile *file, const char *name,
 								  EngineStatus *status);
 
 /*
- * Walk an array through a buffered window of the source.  gguf_cursor_open
- * checks the element type; the walk never leaves the array.
+ * The same check for the bits of one integer of key, scalar or element.
+ */
+extern EngineCode gguf_integer(const GgufKey *key, GgufValueType type,
+							   uint64_t bits, int64_t min, int64_t max,
+							   int64_t *value, EngineStatus *status);
+extern bool gguf_is_integer(GgufValueType type);
+
+/*
+ * A buffered view of the bytes [position, end) of a source; see gguf_window.h
+ * for what is done with it.
+ */
+typedef struct GgufWindow
+{
+	ByteSource *source;
+	uint64_t	position;		/* file offset of the next byte */
+	uint64_t	end;			/* bytes from here on do not exist */
+	uint8_t    *bytes;			/* GGUF_WINDOW bytes */
+	uint64_t	start;			/* file offset of bytes[0] */
+	size_t		used;			/* bytes that were read */
+} GgufWindow;
+
+/* Strings of arrays are read in one piece, so none can be longer. */
+#define GGUF_WINDOW 65536
+
+/*
+ * Walk an array.  gguf_cursor_open checks the element type; the walk never
+ * leaves the array, and asking for more elements than there are is an error.
+ * Walkers of long arrays poll the host themselves.
  */
 typedef struct GgufCursor
 {
-	ByteSource *source;
+	GgufWindow	window;
 	const GgufKey *key;
-	uint64_t	position;		/* file offset of the next element */
 	uint64_t	left;			/* elements not yet read */
-	uint8_t    *window;
-	size_t		window_size;
-	uint64_t	window_start;
-	size_t		window_used;
 } GgufCursor;
 
 extern EngineCode gguf_cursor_open(ByteSource *source, const GgufKey *key,
 								   GgufValueType element, EngineArena *arena,
 								   GgufCursor *cursor, EngineStatus *status);
 
-/* The next string (valid until the next call); at most max_length bytes. */
+/*
+ * The next string (valid until the next call, not NUL-terminated); at most
+ * max_length bytes, which is at most GGUF_WINDOW.
+ */
 extern EngineCode gguf_next_string(GgufCursor *cursor, size_t max_length,
 								   const char **text, size_t *length,
 								   EngineStatus *status);
@@ -125,5 +149,8 @@ extern EngineCode gguf_next_string(GgufCursor *cursor, size_t max_length,
 /* The bits of the next scalar element, zero-extended. */
 extern EngineCode gguf_next_scalar(GgufCursor *cursor, uint64_t *bits,
 								   EngineStatus *status);
+
+/* "u32", "array", ... for error texts; also for types that do not exist. */
+extern const char *gguf_type_name(uint32_t type);
 
 #endif							/* ENGINE_GGUF_H */

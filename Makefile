@@ -154,6 +154,7 @@ unit: unit-programs
 	scripts/run-unit $(UNIT_PLAIN) $(UNIT_SANITISED)
 
 build/bench/engine_bench: build/plain/test/bench/engine_bench.o \
+		build/plain/test/engine/model_fixture.o \
 		build/plain/libengine.a
 	@mkdir -p $(@D)
 	$(CC) $(PLAIN_FLAGS) -o $@ $^ -lpthread -lm

@@ -1,0 +1,77 @@
+"""Texts that tokenizers stumble over, used for every tokenizer golden.
+
+Characters are written as escapes where an editor could change or hide them.
+All of them mean the same in every Unicode version since 9.0, so that the
+tables of two libraries cannot disagree about them.
+"""
+
+TEXTS = [
+    # nothing, and white space
+    "", " ", "  ", "   ", "\t", "\n", "\r\n", "\n\n", "\n\n\n", " \n", "\n ",
+    "\t\t\n \r\n\r\r \n\t", " a", "a ", "  a  ", "   a   b    c     ",
+    "a\nb", "a \n b", "a\n\n\nb", "a\r\n\r\nb", "\ta\tb\t", "a  \t \n  b",
+    "hello\n", "hello   \n   world", "\n\n  indented\n\n\n    more",
+    # U+0085, U+00A0, em space, ideographic space, line and paragraph breaks
+    "a\u0085b", "a\u00a0b\u00a0\u00a0c", "a\u2003b \u2003 c", "\u3000全角\u3000",
+    "a\u2028b\u2029c", "a\u1680b\u202f c\u205fd",
+    # not white space, though they look it
+    "a\u200bb\u200b", "a\u180eb \u180e", "a\u200d\u200cb\u2060c", "\ufeffBOM\ufeff",
+    "a\x1cb\x1d \x1e\x1fc", "a\x0bb\x0c c",
+    # contractions
+    "I'm you're he's they've we'll I'd don't", "I'M YOU'RE HE'S THEY'VE WE'LL I'D",
+    "'s't're've'm'll'd", "'S'T'RE'VE'M'LL'D", "'Re 'vE 'lL 'D", "'\u017f '\u017fa x'\u017f",
+    "'sx 'tx 'rex 'dx", "it\u2019s they\u2019re", "' s ''s '''s", "can''t'", "l'l 'l 'lll",
+    # digits and letters
+    "1", "12", "123", "1234", "12345678901234567890", " 1 22 333 4444 55555",
+    "a1b22c333d4444", "3.14159, -2.5e-10", "1,000,000.00", "2024-02-30T23:59:60Z",
+    "0xDEADBEEF 0b1010 1_000", "v1.2.3-rc4+build567", "x2y3z", "12ab34", "A1B2-C3",
+    # numbers that are not 0-9
+    "x\u00b2 y\u00b3 \u00b9\u2070\u2074", "\u2160\u2161\u216b \u2170\u2171", "\u00bd \u00be \u2153 1\u00bd",
+    "\u0661\u0662\u0663\u0664", "\u0967\u0968\u0969\u096a\u096b", "\uff11\uff12\uff13\uff14", "\u2460\u2461\u2462", "\u3007\u4e00\u4e8c",
+    "\U0001d7ce\U0001d7cf\U0001d7d0\U0001d7d1",
+    # scripts
+    "你好，世界。", "中文abc中文123中文", "漢字とかな、カタカナ。ｶﾀｶﾅ", "ーーーラーメン",
+    "안녕하세요 세계", "\u1112\u1161\u11ab\u1100\u1173\u11af", "\u1100\u1100\u1161",
+    "مرحبا بالعالم، كيف حالك؟", "\u0645\u064e\u0631\u0652\u062d\u064e\u0628\u064b\u0627", "שלום עולם", "\u05e9\u05c1\u05b8\u05dc\u05d5\u05b9\u05dd",
+    "नमस्ते दुनिया। क्षत्रिय", "สวัสดีชาวโลก", "ภาษาไทย๑๒๓", "Здравствуй, мир! Ёж",
+    "Γειά σου Κόσμε", "Ὀδυσσεύς", "გამარჯობა", "Բարեւ", "Tiếng Việt: Cửa Việt", "ꙮ ⰀⰁ \U00010400\U00010428",
+    "İstanbul ıI ﬁ ﬂ ǅ ǈ", "straße STRASSE ẞ", "MixedCASEWordsAndCamelCaseHTTPServer",
+    "HELLO World hELLO wORLD", "ÀÉÎÕÜ àéîõü ÀÉÎÕÜaéî", "\u02b0\u02b7 ʼn\u02bcn",
+    # composed and decomposed
+    "caf\u00e9 cafe\u0301", "\u00c5 A\u030a \u212b", "\u1e69 s\u0323\u0307 s\u0307\u0323 \u1e61\u0323", "e\u0301\u0327\u0323x", "\u0301 \u0301a",
+    "\u0958 \u0915\u093c", "\ufb1d \u05d9\u05b4", "\u2126 \u03a9 \u212a K", "\u0344 \u0308\u0301", "\uf900 \u8c48 \U0002f800",
+    "\u0f43 \u0f42\u0fb7", "a\u0315\u0300\u05ae\u0062", "\uac00\u11a8 \uac01 \u1100\u1161\u11a8",
+    # emoji
+    "😀", "😀😃😄 ok 😁", "👨\u200d👩\u200d👧\u200d👦", "👍🏽👍🏿 👩🏻\u200d💻", "🇩🇪🇫🇷🇯🇵 🇺", "❤\ufe0f ☺ ✈\ufe0e", "1\ufe0f\u20e3#\ufe0f\u20e3",
+    "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f", " 😀 a😀b😀1",
+    # ends of the code space
+    "\u0000", "a\u0000b", "\u0001\u0002\u0007\u001b[31m\u007f\u0080\u009f", "\ud7ff\ue000", "\ue123\uf8ff\U000f0000",
+    "\uffff\ufffe \ufdd0", "\ufffd\ufffd", "\U0010ffff\U0010fffe", "\u0378 \U000e0fff\U00050000", "\U00010000\U0001f9ff",
+    # punctuation and symbols
+    "!!!???...", "\"quoted\" 'single' «guillemets» „low“", "a-b–c—d…e", "#hash @at $100 50% a&b a*b (c) [d] {e}",
+    "~`^|\\/<>=+_", " ! @ # $", "!a ?b .c ,d", "$a +b <c >d ^e |f ~g `h", "。，、；：？！", "€£¥₿ ©®™ ±×÷ ∑∏∫√∞",
+    "\U0001d400\U0001d41a \U0001d538 \U0001d504", "¡Hola! ¿Qué?", "a.b,c;d:e!f?g", "....   ....", "a/b//c\n//d/\n", "- [ ] x\n- [x] y\n",
+    "।॥ ۔ ،", "\u0f3a\u0f3b \u2983", "x\n\n\n!\n\n?\r\n/",
+    # program text and addresses
+    "int main(void)\n{\n\treturn 0;\n}\n", "    def f(self, x):\n        return x ** 2  # square\n\n",
+    "SELECT * FROM \"T\" WHERE a->>'b' = $1 AND c <> 'it''s';", "if(a&&b||!c){x+=1;y--;}", "https://example.org/a/b?c=1&d=%20#e",
+    "user.name+tag@mail.example.com", "C:\\Users\\x\\y.txt /usr/lib/x86_64", "<div class=\"a\">&nbsp;</div><!-- x -->",
+    "{\"a\": [1, 2.5, null], \"b\": \"\\u00e9\\n\"}", "$x^{2}_{i}\\frac{1}{2}$", "```c\n/* x */\n```",
+    "a        b", "x" + " " * 17 + "y" + "\t" * 5 + "\n" * 6 + "z",
+    # long
+    "a" * 200, "ab" * 90, "Donaudampfschifffahrtselektrizitätenhauptbetriebswerkbauunterbeamtengesellschaft",
+    "the " * 40, "!" * 70, "9" * 65, "\n" * 50, " " * 90, "é" * 40, "哈" * 40, "-=" * 30, "a1" * 40,
+    # language as it is
+    "The quick brown fox jumps over the lazy dog.",
+    "This program is distributed in the hope that it will be useful, but WITHOUT ANY WARRANTY; without even the implied warranty.",
+    "unreachable unreachable, Unreachable unreachables", " unreachable", "Ġunreachable Ġ Ċ ĉ", "\u2581a \u2581 \u2581\u2581b", "<0x0A> <0xZZ> <unk>",
+]
+
+# Whole, cut and nested control and user-defined tokens of the vocabularies.
+SPECIAL_TEXTS = [
+    "<|im_start|>user\nhello<|im_end|>\n", "<|im_end|>", "<|im_en", "<|im_end|", "|im_end|>", "<<|im_end|>>", " <|im_end|> ",
+    "<|im_start|><|im_end|><|im_end|>", "a<|endoftext|>b", "x <|endoftext|>\n\n y", "<|ENDOFTEXT|>", "<|endoftext|",
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>", "<s>[INST] a [/INST] b </s>", "<s> a</s>b",
+    "</s><s>", "<s", "s>", "<unk>", "<tool_call>x</tool_call>", "a <tool_call> b", "==>>>", "===>>>> ==> =>>>",
+    "<|im_start|>é\u0301<|im_end|>e\u0301", "<|im_\u200bend|>", "a\n<|eot_id|>\n\n<|eot_id|>",
+]

@@ -27,15 +27,17 @@ typedef struct TextStream
 	int			n_stops;
 	const StopText *stops;
 	bool		special;		/* show control tokens (detokenize) */
-	bool		first;			/* nothing decoded yet (SPM's first space) */
+	bool		first;			/* set after open by who decodes a text from its
+								 * start: SPM's first space is dropped */
 	bool		stopped;		/* a stop text was met */
 	EngineArena *arena;
+	char	   *piece;			/* bytes of one token */
 	char	   *pending;		/* decoded, not yet released */
 	size_t		n_pending,
 				capacity;
 	uint8_t		partial[4];		/* bytes of an unfinished character */
 	int			n_partial;
-	char	   *out;			/* what the last call released */
+	char	   *out;			/* what the last call released; NUL-terminated */
 	size_t		n_out,
 				out_capacity;
 } TextStream;

@@ -17,9 +17,9 @@
 #include "base/border.h"
 #include "decode/text_stream.h"
 
-#include <string.h>
+#include "base/utf8.h"
 
-static const char replacement[] = "\xEF\xBF\xBD";
+#include <string.h>
 
 EngineCode
 text_stream_open(TextStream *stream, const Tokenizer *tokenizer,
@@ -34,7 +34,7 @@ text_stream_open(TextStream *stream, const Tokenizer *tokenizer,
 	stream->stops = stops;
 	stream->n_stops = n_stops;
 	stream->arena = arena;
-	stream->piece = engine_alloc(arena, longest + 1, 1, status);
+	stream->piece = engine_alloc(arena, UTF8_LONGEST + longest, 1, status);
 	return stream->piece == NULL ? status->code : ENGINE_OK;
 }
 
@@ -67,68 +67,28 @@ append_pending(TextStream *stream, const void *bytes, size_t n)
 	stream->n_pending += n;
 }
 
-/* Bytes of the character that begins with b; 0: none does. */
-static int
-character_length(uint8_t b)
-{
-	if (b < 0x80)
-		return 1;
-	if (b >= 0xC2 && b <= 0xDF)
-		return 2;
-	if (b >= 0xE0 && b <= 0xEF)
-		return 3;
-	if (b >= 0xF0 && b <= 0xF4)
-		return 4;
-	return 0;
-}
-
-/* May b follow the n bytes of an unfinished character? (table 3-7) */
-static bool
-continues(const uint8_t *partial, int n, uint8_t b)
-{
-	uint8_t		low = 0x80;
-	uint8_t		high = 0xBF;
-
-	if (n == 1)
-	{
-		if (partial[0] == 0xE0)
-			low = 0xA0;			/* overlong */
-		else if (partial[0] == 0xED)
-			high = 0x9F;		/* surrogates */
-		else if (partial[0] == 0xF0)
-			low = 0x90;			/* overlong */
-		else if (partial[0] == 0xF4)
-			high = 0x8F;		/* beyond U+10FFFF */
-	}
-	return b >= low && b <= high;
-}
-
-/* One byte; pending has room for at least six more. */
+/* Whole characters go to pending, an unfinished one stays in partial. */
 static void
-decode_byte(TextStream *stream, uint8_t b)
+decode(TextStream *stream, const char *bytes, size_t n)
 {
-	if (stream->n_partial > 0)
+	stream->n_partial = 0;
+	for (size_t i = 0; i < n;)
 	{
-		if (continues(stream->partial, stream->n_partial, b))
+		uint32_t	code;
+		int			length = utf8_decode(bytes + i, n - i, &code);
+
+		if (length == 0)
 		{
-			stream->partial[stream->n_partial++] = b;
-			if (stream->n_partial == character_length(stream->partial[0]))
-			{
-				append_pending(stream, stream->partial,
-							   (size_t) stream->n_partial);
-				stream->n_partial = 0;
-			}
+			stream->n_partial = (int) (n - i);
+			memcpy(stream->partial, bytes + i, n - i);
 			return;
 		}
-		append_pending(stream, replacement, 3);
-		stream->n_partial = 0;
+		if (length < 0 || code == 0)
+			append_pending(stream, UTF8_REPLACEMENT_TEXT, 3);
+		else
+			append_pending(stream, bytes + i, (size_t) length);
+		i += (size_t) (length < 0 ? -length : length);
 	}
-	if (b == 0 || character_length(b) == 0)
-		append_pending(stream, replacement, 3);
-	else if (character_length(b) == 1)
-		append_pending(stream, &b, 1);
-	else
-		stream->partial[stream->n_partial++] = b;
 }
 
 /*
@@ -212,31 +172,34 @@ release(TextStream *stream, size_t n_old, bool finish, EngineStatus *status)
 EngineCode
 text_stream_add(TextStream *stream, int32_t token, EngineStatus *status)
 {
-	const char *piece = stream->piece;
-	size_t		n = tokenizer_piece_copy(stream->tokenizer, token,
-										 stream->special, stream->piece);
 	size_t		n_old = stream->n_pending;
+	size_t		n = (size_t) stream->n_partial;
+	char	   *bytes = stream->piece;
+	char	   *piece = bytes + n;
+	size_t		added = tokenizer_piece_copy(stream->tokenizer, token,
+											 stream->special, piece);
 
-	/* a text's first space is the encoder's, control tokens before it or not */
-	if (stream->first && n > 0 &&
-		tokenizer_kind(stream->tokenizer, token) != TOKEN_CONTROL)
-	{
-		stream->first = false;
-		if (tokenizer_strips_first_space(stream->tokenizer) && piece[0] == ' ')
-		{
-			piece++;
-			n--;
-		}
-	}
 	stream->n_out = 0;
 	if (stream->stopped)
 		return ENGINE_OK;
 
-	/* a byte gives at most two replacements */
+	/* a text's first space is the encoder's, control tokens before it or not */
+	if (stream->first && added > 0 &&
+		tokenizer_kind(stream->tokenizer, token) != TOKEN_CONTROL)
+	{
+		stream->first = false;
+		if (tokenizer_strips_first_space(stream->tokenizer) &&
+			piece[0] == ' ')
+			memmove(piece, piece + 1, --added);
+	}
+	if (n > 0)
+		memcpy(bytes, stream->partial, n);
+	n += added;
+
+	/* a byte gives at most one replacement of three bytes */
 	ENGINE_TRY(reserve(stream->arena, &stream->pending, stream->n_pending,
-					   &stream->capacity, 6 * n, status));
-	for (size_t i = 0; i < n; i++)
-		decode_byte(stream, (uint8_t) piece[i]);
+					   &stream->capacity, 3 * n, status));
+	decode(stream, bytes, n);
 	return release(stream, n_old, false, status);
 }
 
@@ -252,24 +215,10 @@ text_stream_finish(TextStream *stream, EngineStatus *status)
 					   &stream->capacity, 3, status));
 	if (stream->n_partial > 0)
 	{
-		append_pending(stream, replacement, 3);
+		append_pending(stream, UTF8_REPLACEMENT_TEXT, 3);
 		stream->n_partial = 0;
 	}
 	return release(stream, n_old, true, status);
-}
-
-/* Length of the whole character at text, or 0. */
-static size_t
-whole_character(const uint8_t *text, size_t n)
-{
-	int			length = character_length(text[0]);
-
-	if (text[0] == 0 || length == 0 || (size_t) length > n)
-		return 0;
-	for (int i = 1; i < length; i++)
-		if (!continues(text, i, text[i]))
-			return 0;
-	return (size_t) length;
 }
 
 size_t
@@ -277,8 +226,8 @@ token_display(const Tokenizer *tokenizer, int32_t id, char *buf)
 {
 	static const char hex[] = "0123456789ABCDEF";
 	size_t		longest = tokenizer_longest_piece(tokenizer);
-	uint8_t    *piece = (uint8_t *) buf + 5 * longest;
-	size_t		n = tokenizer_piece_copy(tokenizer, id, true, (char *) piece);
+	char	   *piece = buf + 5 * longest;
+	size_t		n = tokenizer_piece_copy(tokenizer, id, true, piece);
 	size_t		out = 0;
 
 	/*
@@ -288,17 +237,18 @@ token_display(const Tokenizer *tokenizer, int32_t id, char *buf)
 	 */
 	for (size_t i = 0; i < n;)
 	{
-		size_t		whole = whole_character(piece + i, n - i);
+		uint32_t	code;
+		int			length = utf8_decode(piece + i, n - i, &code);
 
-		if (whole > 0)
+		if (length > 0 && code != 0)
 		{
-			memmove(buf + out, piece + i, whole);
-			out += whole;
-			i += whole;
+			memmove(buf + out, piece + i, (size_t) length);
+			out += (size_t) length;
+			i += (size_t) length;
 		}
 		else
 		{
-			uint8_t		b = piece[i++];
+			uint8_t		b = (uint8_t) piece[i++];
 
 			memcpy(buf + out, "<0x", 3);
 			buf[out + 3] = hex[b >> 4];

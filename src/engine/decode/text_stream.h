@@ -31,11 +31,11 @@ typedef struct TextStream
 								 * start: SPM's first space is dropped */
 	bool		stopped;		/* a stop text was met */
 	EngineArena *arena;
-	char	   *piece;			/* bytes of one token */
+	char	   *piece;			/* partial, then the bytes of one token */
 	char	   *pending;		/* decoded, not yet released */
 	size_t		n_pending,
 				capacity;
-	uint8_t		partial[4];		/* bytes of an unfinished character */
+	char		partial[4];		/* bytes of an unfinished character */
 	int			n_partial;
 	char	   *out;			/* what the last call released; NUL-terminated */
 	size_t		n_out,

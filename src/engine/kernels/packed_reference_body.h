@@ -21,11 +21,11 @@ SET(quantise_group) (const float *x, float range, int32_t *q, float *d)
 
 	for (int i = 0; i < 32; i++)
 	{
-		uint32_t	bits = float_bits(x[i]) & 0x7fffffffu;
+		uint32_t	bits = f32_bits(x[i]) & 0x7fffffffu;
 
 		largest = bits > largest ? bits : largest;
 	}
-	max = bits_float(largest);
+	max = f32_from_bits(largest);
 	*d = 0.0f;
 	memset(q, 0, 32 * sizeof(*q));
 	if (max < ACTIVATION_TINY)
@@ -37,7 +37,7 @@ SET(quantise_group) (const float *x, float range, int32_t *q, float *d)
 	{
 		float		shifted = x[i] * inverse + ROUNDING_SHIFT;
 
-		q[i] = (int32_t) (float_bits(shifted) - ROUNDING_SHIFT_BITS);
+		q[i] = (int32_t) (f32_bits(shifted) - ROUNDING_SHIFT_BITS);
 	}
 }
 

@@ -24,7 +24,7 @@
 
 #include <string.h>
 
-#include "tensor/half.h"
+#include "kernels/half.h"
 #include "tensor/types.h"
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
@@ -305,8 +305,8 @@ exponent_scale(uint8_t e)
 static inline void
 weight_block_scales(ScaleForm form, const WeightBlock *w, BlockValues *v)
 {
-	float		d = half_to_float(w->d);
-	float		m = half_to_float(w->m);
+	float		d = f16_to_f32(w->d);
+	float		m = f16_to_f32(w->m);
 
 	for (int h = 0; h < 2; h++)
 	{

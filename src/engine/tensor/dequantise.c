@@ -103,7 +103,7 @@ dequantise_f16(const void *blocks, float *out, int64_t n)
 	const uint8_t *bytes = blocks;
 
 	for (int64_t i = 0; i < n; i++)
-		out[i] = half_to_float(load_half(bytes + 2 * i));
+		out[i] = f16_to_f32(load_half(bytes + 2 * i));
 }
 
 void
@@ -112,7 +112,7 @@ dequantise_bf16(const void *blocks, float *out, int64_t n)
 	const uint8_t *bytes = blocks;
 
 	for (int64_t i = 0; i < n; i++)
-		out[i] = bfloat_to_float(load_half(bytes + 2 * i));
+		out[i] = bf16_to_f32(load_half(bytes + 2 * i));
 }
 
 bool

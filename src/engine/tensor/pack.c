@@ -348,7 +348,7 @@ unpack_f16(const void *panel, int row, float *out, int64_t k)
 	const uint16_t *from = (const uint16_t *) panel + row;
 
 	for (int64_t i = 0; i < k; i++)
-		out[i] = half_to_float(from[i * PANEL_ROWS]);
+		out[i] = f16_to_f32(from[i * PANEL_ROWS]);
 }
 
 void
@@ -357,7 +357,7 @@ unpack_bf16(const void *panel, int row, float *out, int64_t k)
 	const uint16_t *from = (const uint16_t *) panel + row;
 
 	for (int64_t i = 0; i < k; i++)
-		out[i] = bfloat_to_float(from[i * PANEL_ROWS]);
+		out[i] = bf16_to_f32(from[i * PANEL_ROWS]);
 }
 
 /*

@@ -37,7 +37,11 @@
 
 /*
  * X(NAME, lower, base bits, extra bits, sub-blocks of a panel block,
- *	 ScaleForm, code book or NULL, zero point of codes without a book)
+ *	 ScaleForm, code book or NULL, zero point)
+ *
+ * u is the code minus the zero point, or the book's value; u plus the zero
+ * point is an unsigned byte, which is what the integer dot products of
+ * processors want on one side.
  */
 #define PANEL_TYPES(X) \
 	X(Q4_0, q4_0, 4, 0, 1, SCALE_D, NULL, 8) \
@@ -50,9 +54,9 @@
 	X(Q4_K, q4_k, 4, 0, 8, SCALE_MINIMUM_PER_32, NULL, 0) \
 	X(Q5_K, q5_k, 4, 1, 8, SCALE_MINIMUM_PER_32, NULL, 0) \
 	X(Q6_K, q6_k, 4, 2, 8, SCALE_PER_16, NULL, 32) \
-	X(IQ4_NL, iq4_nl, 4, 0, 1, SCALE_D, iq4_values, 0) \
-	X(IQ4_XS, iq4_xs, 4, 0, 8, SCALE_PER_32, iq4_values, 0) \
-	X(MXFP4, mxfp4, 4, 0, 1, SCALE_EXPONENT, mxfp4_values, 0)
+	X(IQ4_NL, iq4_nl, 4, 0, 1, SCALE_D, iq4_values, 128) \
+	X(IQ4_XS, iq4_xs, 4, 0, 8, SCALE_PER_32, iq4_values, 128) \
+	X(MXFP4, mxfp4, 4, 0, 1, SCALE_EXPONENT, mxfp4_values, 12)
 
 /* Bytes of the codes of one sub-block. */
 #define PANEL_CODE_BYTES(base, extra) (64 * ((base) + (extra)))

@@ -1,0 +1,226 @@
+/*-------------------------------------------------------------------------
+ *
+ * packed_tiles.h
+ *	  The loops around the vector kernels of packed products.
+ *
+ * A kernel multiplies part of one panel by a tile of a few tokens.  What it
+ * reads of the tokens is copied in front of it as records, one for each 32 of
+ * K: everything of a tile is then at constant distances from one pointer, and
+ * what depends on the token only is computed once for many panels.  A record
+ * of T tokens is
+ *
+ *		low or only plane	int8[T][32]		(words: int16[T][32])
+ *		high plane			int8[T][32]		16 bits as planes
+ *		d					float[T]
+ *		start				int32[T][halves]	-zero * sum_q
+ *		sum					float[T][halves]	d * sum_q, types with a minimum
+ *
+ * Records lie on the stack.  When those of all K do not fit, K is cut into
+ * segments, and accumulators rest in the output, as f32, without any change
+ * of their values.  Panels are visited in runs that fit the second-level
+ * cache: outer loop over runs, then tokens, then panels.
+ *
+ * Included by packed_avx2.c and packed_avx512.c.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ENGINE_KERNELS_PACKED_TILES_H
+#define ENGINE_KERNELS_PACKED_TILES_H
+
+#include "kernels/packed.h"
+#include "tensor/panel.h"
+
+/* Bytes of weights that are taken through all tokens at a time. */
+#define TILE_WEIGHT_BYTES ((size_t) 256 * 1024)
+
+/* Bytes of records on the stack. */
+#define TILE_RECORD_BYTES 49152
+
+/* Tokens of the largest tile that a set may have. */
+#define TILE_MAX_TOKENS 16
+
+/* Distance of the prefetch that hides the latency of memory, in bytes. */
+#define PREFETCH_AHEAD 4096
+
+typedef struct TileShape
+{
+	int			tokens;
+	bool		wide;			/* activations of 16 bits */
+	bool		words;			/* int16 activations instead of planes */
+	int			halves;			/* groups in 32 of K: 1, or 2 of 16 */
+	bool		minimum;		/* weights have a t */
+	int			zero;			/* zero point of unsigned weights */
+} TileShape;
+
+typedef struct TileOutput
+{
+	float	   *at;				/* 16 outputs of the first token */
+	size_t		stride;			/* floats between tokens */
+	bool		first;			/* nothing is in there yet: start from +0 */
+} TileOutput;
+
+typedef void (*TileKernel) (const uint8_t *block, int64_t n_blocks,
+							const uint8_t *record, TileOutput out);
+
+#define TILE_SHAPE(tokens, wide, form, zero) \
+	((TileShape) { \
+		tokens, wide, false, \
+		(form) == SCALE_PER_16 || (form) == SCALE_MINIMUM_PER_16 ? 2 : 1, \
+		(form) == SCALE_D_M || (form) == SCALE_MINIMUM_PER_32 || \
+		(form) == SCALE_MINIMUM_PER_16, \
+		zero \
+	})
+
+/*
+ * Where the parts of a record are.
+ */
+#define TILE_INLINE static inline __attribute__((always_inline))
+
+TILE_INLINE size_t
+tile_plane_bytes(TileShape shape)
+{
+	return (size_t) shape.tokens * (shape.wide || shape.words ? 64 : 32);
+}
+
+TILE_INLINE size_t
+tile_record_bytes(TileShape shape)
+{
+	int			scalars = 1 + shape.halves * (shape.minimum ? 2 : 1);
+
+	return tile_plane_bytes(shape) + (size_t) shape.tokens * 4 * scalars;
+}
+
+TILE_INLINE const uint8_t *
+tile_q(TileShape shape, const uint8_t *record, int token)
+{
+	return record + (shape.words ? 64 : 32) * token;
+}
+
+TILE_INLINE const float *
+tile_d(TileShape shape, const uint8_t *record, int token)
+{
+	return (const float *) (record + tile_plane_bytes(shape)) + token;
+}
+
+TILE_INLINE const int32_t *
+tile_start(TileShape shape, const uint8_t *record, int token, int half)
+{
+	return (const int32_t *) tile_d(shape, record, shape.tokens) +
+		token * shape.halves + half;
+}
+
+TILE_INLINE const float *
+tile_sum(TileShape shape, const uint8_t *record, int token, int half)
+{
+	return (const float *) tile_start(shape, record, shape.tokens, 0) +
+		token * shape.halves + half;
+}
+
+/* The activations of one token and 32 of K, as the kernel wants them. */
+TILE_INLINE void
+tile_copy_q(TileShape shape, const Activations *a, size_t at,
+			uint8_t *record, int token)
+{
+	uint8_t    *q = record + (tile_q(shape, record, token) - record);
+
+	if (!shape.wide)
+		memcpy(q, a->hi + at, 32);
+	else
+	{
+		memcpy(q, a->lo + at, 32);
+		memcpy(q + 32 * shape.tokens, a->hi + at, 32);
+	}
+}
+
+TILE_INLINE void
+tile_fill_token(TileShape shape, const Activations *a, int row, int64_t group,
+				uint8_t *record, int token)
+{
+	const int32_t *sums = a->sums + 2 * (row * a->group_stride + group);
+	float		d = a->d[row * a->group_stride + group];
+
+	tile_copy_q(shape, a, row * a->plane_stride + 32 * group, record, token);
+	*(float *) tile_d(shape, record, token) = d;
+	for (int half = 0; half < shape.halves; half++)
+	{
+		int32_t		sum = shape.halves == 2 ? sums[half] : sums[0] + sums[1];
+
+		*(int32_t *) tile_start(shape, record, token, half) =
+			-shape.zero * sum;
+		if (shape.minimum)
+			*(float *) tile_sum(shape, record, token, half) = d * (float) sum;
+	}
+}
+
+static inline void
+tile_fill(TileShape shape, const Activations *a, int row, int64_t group_begin,
+		  int64_t group_end, uint8_t *record)
+{
+	for (int64_t group = group_begin; group < group_end; group++)
+	{
+		for (int token = 0; token < shape.tokens; token++)
+			tile_fill_token(shape, a, row + token, group, record, token);
+		record += tile_record_bytes(shape);
+	}
+}
+
+/* One tile of tokens (rows row .. of a) times a run of panels. */
+static inline void
+tile_run(TileKernel kernel, TileShape shape, const PackedMatrix *w,
+		 int64_t panel_begin, int64_t panel_end, const Activations *a, int row,
+		 float *out, size_t out_stride)
+{
+	_Alignas(64) uint8_t records[TILE_RECORD_BYTES];
+	const TensorTypeInfo *info = tensor_type(w->type);
+	int			subs = info->panel_block_values / 32;
+	int64_t		groups = w->k / 32;
+	int64_t		segment = TILE_RECORD_BYTES / tile_record_bytes(shape);
+
+	segment -= segment % subs;
+	for (int64_t begin = 0; begin < groups; begin += segment)
+	{
+		int64_t		end = begin + segment < groups ? begin + segment : groups;
+		size_t		offset = begin / subs * info->panel_block_bytes;
+
+		tile_fill(shape, a, row, begin, end, records);
+		for (int64_t panel = panel_begin; panel < panel_end; panel++)
+		{
+			TileOutput	at = {
+				out + row * out_stride + panel * PANEL_ROWS, out_stride,
+				begin == 0
+			};
+
+			kernel(w->panels + panel * w->panel_bytes + offset,
+				   (end - begin) / subs, records, at);
+		}
+	}
+}
+
+/*
+ * kernels[i] takes tokens[i] tokens; tokens descend and end with 1.
+ */
+static inline void
+tile_matmul(const TileKernel *kernels, const int *tokens, TileShape shape,
+			const PackedMatrix *w, int64_t panel_begin, int64_t panel_end,
+			const Activations *a, float *out, size_t out_stride)
+{
+	int64_t		run = TILE_WEIGHT_BYTES / w->panel_bytes;
+
+	run = run < 1 ? 1 : run;
+	for (int64_t begin = panel_begin; begin < panel_end; begin += run)
+	{
+		int64_t		end = begin + run < panel_end ? begin + run : panel_end;
+		int			i = 0;
+
+		for (int row = 0; row < a->n_rows; row += tokens[i])
+		{
+			while (tokens[i] > a->n_rows - row)
+				i++;
+			shape.tokens = tokens[i];
+			tile_run(kernels[i], shape, w, begin, end, a, row, out,
+					 out_stride);
+		}
+	}
+}
+
+#endif							/* ENGINE_KERNELS_PACKED_TILES_H */

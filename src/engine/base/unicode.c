@@ -122,6 +122,8 @@ settle_run(Normaliser *self)
 	size_t		kept = first;
 	int			last = -1;		/* class of the last mark that stayed */
 
+	if (self->n == 0)
+		return;
 	order_marks(self->run + first, self->sorted, self->n - first);
 	if (self->form != UNICODE_NFC || !self->has_starter)
 		return;

@@ -58,9 +58,11 @@ typedef struct Tokenizer
 				eos,
 				eot,
 				unknown,
-				padding;		/* -1: the model has none */
+				padding,
+				separator;		/* -1: the model has none */
 	bool		add_bos,		/* what the model asks for */
-				add_eos;
+				add_eos,
+				add_separator;	/* between the two texts of a pair */
 } Tokenizer;
 
 extern void tokenizer_open(const void *section, Tokenizer *tokenizer);
@@ -76,6 +78,7 @@ typedef struct TokenList
 	int32_t    *ids;
 	size_t		n;
 	size_t		capacity;		/* private: it grows in the arena */
+	size_t		max_tokens;		/* more are ENGINE_LIMIT; 0: no limit */
 } TokenList;
 
 /*
@@ -83,8 +86,9 @@ typedef struct TokenList
  * byte-level tokenizers), appended to list.  content: NULL, or one byte per
  * byte of text, non-zero where the byte is message content, in which control
  * tokens are never recognised (chat templates); elsewhere TOKENIZE_PARSE_SPECIAL
- * decides.  max_tokens > 0: stop with ENGINE_LIMIT soon after that many.
- * Text above 64 MiB is ENGINE_LIMIT.
+ * decides.  User-defined tokens are recognised everywhere.  Text above 64 MiB
+ * is ENGINE_LIMIT, and so is the token after list->max_tokens; list then holds
+ * max_tokens ids.  list starts as zeros.
  */
 extern EngineCode tokenizer_encode(const Tokenizer *tokenizer,
 								   const char *text, size_t length,
@@ -105,9 +109,8 @@ extern const char *tokenizer_piece(const Tokenizer *tokenizer, int32_t id,
 								   size_t *length);
 
 /*
- * Longest piece in bytes; SPM pieces with spaces need a copy, see
- * tokenizer_piece_copy(), which writes at most this many bytes to buf and
- * returns the length.
+ * Longest piece in bytes; tokenizer_piece_copy() writes at most this many to
+ * buf and returns the length.
  */
 extern size_t tokenizer_longest_piece(const Tokenizer *tokenizer);
 extern size_t tokenizer_piece_copy(const Tokenizer *tokenizer, int32_t id,
@@ -121,7 +124,11 @@ extern bool tokenizer_is_end(const Tokenizer *tokenizer, int32_t id);
 /* SPM: the first piece of a text drops the space that encoding put there. */
 extern bool tokenizer_strips_first_space(const Tokenizer *tokenizer);
 
-/* The id whose text is exactly this, or -1 (control tokens included). */
+/*
+ * The id whose text is exactly this, or -1 (control tokens included).  Text
+ * means bytes as tokenizer_piece() returns them: " the", not the byte
+ * alphabet's "\304\240the".
+ */
 extern int32_t tokenizer_find(const Tokenizer *tokenizer, const char *text,
 							  size_t length);
 

@@ -1,0 +1,38 @@
+/*-------------------------------------------------------------------------
+ *
+ * encoder.h
+ *	  State of one encoding, and the algorithms; private to tokenizer/.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef ENGINE_TOKENIZER_ENCODER_H
+#define ENGINE_TOKENIZER_ENCODER_H
+
+#include "tokenizer/merge.h"
+
+typedef struct Encoder
+{
+	const TokenizerSection *section;
+	EngineArena *arena;
+	const EngineHost *host;
+	EngineStatus *status;
+	TokenList  *list;
+	Merger		merger;			/* its buffers serve every word */
+	char	   *word;			/* SPM: a word with its spaces in place */
+	size_t		word_capacity;
+	bool		after_unknown;	/* SPM: unknown characters in a row are one */
+} Encoder;
+
+/* Append an id to the list. */
+extern EngineCode encoder_emit(Encoder *encoder, int32_t id);
+
+/*
+ * Encode a stretch of text between special tokens.  prefix: SPM puts a space
+ * before it, if the model does so at all.
+ */
+extern EngineCode bpe_encode(Encoder *encoder, const char *text,
+							 size_t length);
+extern EngineCode spm_encode(Encoder *encoder, const char *text,
+							 size_t length);
+
+#endif							/* ENGINE_TOKENIZER_ENCODER_H */

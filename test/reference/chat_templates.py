@@ -161,14 +161,6 @@ DEEPSEEK3 = by_role(
 VICUNA = by_role(("", "\\n\\n"), ("USER: ", "\\n"),
                  ("ASSISTANT: ", "</s>\\n"), "ASSISTANT:")
 
-# Must not hold "<|assistant|>": with "<|user|>" that is another family.
-ZEPHYR = (
-    "{% for message in messages %}{% if message['role'] == 'user' %}"
-    "{{ '<|user|>\n' + message['content'] + '<|endoftext|>\n' }}"
-    "{% else %}{{ '<|' + message['role'] + '|>\n' + message['content'] + "
-    "'<|endoftext|>\n' }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}{{ '<|' + 'assistant' + '|>\n' }}{% endif %}")
-
 TEMPLATES = [
     ("chatml", "chatml", "", "<|im_end|>", CHATML),
     ("qwen2.5", "chatml", "", "<|im_end|>", QWEN25),
@@ -187,7 +179,8 @@ TEMPLATES = [
      llama2(bos="bos_token + ")),
     ("llama-2 with trimmed content", "llama-2", "<s>", "</s>",
      llama2(strip=".strip()")),
-    ("zephyr", "zephyr", "", "<|endoftext|>", ZEPHYR),
+    ("zephyr", "zephyr", "", "<|endoftext|>",
+     tagged("<|{}|>\\n", "<|endoftext|>\\n")),
     ("falcon-3", "falcon-3", "", "</s>",
      "{#- turns end without </s> -#}" + tagged("<|{}|>\\n", "\\n")),
     ("vicuna", "vicuna", "<s>", "</s>", VICUNA),

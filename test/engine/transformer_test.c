@@ -30,7 +30,10 @@ static const char *const models[] = {
 	"test/data/tiny-qwen2.gguf",
 	"test/data/tiny-qwen3.gguf",
 	"test/data/tiny-gpt2.gguf",
-	QUANTISED_MODELS
+	"test/data/tiny-mixed-1.gguf",
+	"test/data/tiny-mixed-2.gguf",
+	"test/data/tiny-mixed-3.gguf",
+	"test/data/tiny-mixed-4.gguf",
 };
 
 #define N_MODELS ((int) (sizeof(models) / sizeof(models[0])))

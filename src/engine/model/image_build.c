@@ -68,7 +68,9 @@ stream_open(DataStream *stream, const ImagePlan *plan, EngineArena *arena)
 		if (bytes > largest)
 			largest = bytes;
 	}
-	stream->capacity = PIECE_BYTES + (size_t) largest;
+	stream->capacity = (size_t) largest +
+		(plan->file.size < PIECE_BYTES ? (size_t) plan->file.size :
+		 PIECE_BYTES);
 	stream->buffer = engine_alloc(arena, stream->capacity, 1,
 								  stream->status);
 	return stream->buffer == NULL ? stream->status->code : ENGINE_OK;

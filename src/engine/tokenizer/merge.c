@@ -149,11 +149,11 @@ heap_prepare(Merger *merger)
 
 	if (need > merger->heap_capacity)
 	{
-		merger->heap = engine_alloc(merger->arena, need + need / 2,
+		merger->heap_capacity = merger->capacity * 2;
+		merger->heap = engine_alloc(merger->arena, merger->heap_capacity,
 									sizeof(uint64_t), merger->status);
 		if (merger->heap == NULL)
 			return merger->status->code;
-		merger->heap_capacity = need + need / 2;
 	}
 	merger->n_heap = 0;
 	for (size_t i = 0; i < merger->n; i++)
@@ -163,7 +163,11 @@ heap_prepare(Merger *merger)
 				(uint64_t) merger->symbols[i].pair_rank << 32 | i;
 	}
 	for (size_t i = merger->n_heap / 2; i-- > 0;)
+	{
 		heap_sift_down(merger->heap, merger->n_heap, i);
+		if (i % POLL_EVERY == 0 && engine_interrupted(merger->host))
+			return engine_cancelled(merger->status);
+	}
 	return ENGINE_OK;
 }
 

@@ -17,7 +17,7 @@
 #include "tokenizer/section.h"
 
 #define MERGE_NONE UINT32_MAX	/* rank of a pair that cannot be joined */
-#define MERGE_LONGEST ((size_t) 8 * 1024 * 1024)	/* symbols of a word */
+#define MERGE_LONGEST ((size_t) 4 * 1024 * 1024)	/* symbols of a word */
 
 typedef struct Symbol
 {
@@ -54,7 +54,7 @@ struct Merger
 
 /*
  * Room for n symbols; what was in it is lost.  More than MERGE_LONGEST are
- * ENGINE_LIMIT: no context takes such a word, and it would need 350 MB.
+ * ENGINE_LIMIT: no context takes such a word, and it would need 190 MB.
  */
 extern EngineCode merger_reserve(Merger *merger, size_t n);
 

@@ -79,10 +79,10 @@ typedef struct TokenizerSection
 	int32_t		bytes[256];		/* the token of each byte, -1: none */
 
 	/*
-	 * Bit b is set when a piece of SPM contains byte b followed by a space:
-	 * there a text cannot be cut into words.
+	 * SPM: bit a * 256 + b is set when a piece has byte a followed by byte b.
+	 * Where it is not set, a text can be cut into words.
 	 */
-	uint64_t	joins_space[4];
+	uint64_t	joins[256 * 256 / 64];
 	SpecialIndex special;		/* control, unknown and user-defined */
 	SpecialIndex user;			/* user-defined alone */
 
@@ -115,6 +115,14 @@ static inline uint8_t
 section_info(const TokenizerSection *section, int32_t id)
 {
 	return ((const uint8_t *) section_at(section, section->infos))[id];
+}
+
+static inline bool
+section_joins(const TokenizerSection *section, char a, char b)
+{
+	uint32_t	pair = (uint32_t) (uint8_t) a << 8 | (uint8_t) b;
+
+	return (section->joins[pair >> 6] >> (pair & 63) & 1) != 0;
 }
 
 /* Mixes 64 bits so that all of them matter in the lowest ones. */

@@ -4,10 +4,10 @@
  *	  SentencePiece's byte pair encoding: pairs join by the score of the token
  *	  that they make.
  *
- * There is no pre-tokenizer, a text is one word.  But two symbols only ever
- * join to a token, so a text may be cut before any space that no token has
- * inside, after the byte that is there: the result is the same, and memory is
- * bounded by the longest word.
+ * There is no pre-tokenizer, a text is one word.  But symbols only ever join
+ * to a token, so a text may be cut between two characters whose bytes there are
+ * neighbours in no token (before most spaces, at line ends): the result is the
+ * same, and memory is bounded by the longest word.
  *
  * Characters without a token become the tokens of their bytes, or the unknown
  * token when the model lacks one of these.
@@ -160,15 +160,6 @@ encode_word(Encoder *encoder, size_t length)
 	return ENGINE_OK;
 }
 
-/* May a text be cut between this byte and a space after it? */
-static inline bool
-word_ends_after(const TokenizerSection *section, char byte)
-{
-	uint8_t		b = (uint8_t) byte;
-
-	return (section->joins_space[b >> 6] >> (b & 63) & 1) == 0;
-}
-
 EngineCode
 spm_encode(Encoder *encoder, const char *text, size_t length)
 {
@@ -187,9 +178,10 @@ spm_encode(Encoder *encoder, const char *text, size_t length)
 	while (position < length)
 	{
 		size_t		space = space_at(text, length, position);
+		char		byte = space > 0 ? ' ' : text[position];
 
-		if (space > 0 && n > 0 &&
-			word_ends_after(section, encoder->word[n - 1]))
+		if (n > 0 && !utf8_continues(byte) &&
+			!section_joins(section, encoder->word[n - 1], byte))
 		{
 			ENGINE_TRY(encode_word(encoder, n));
 			n = 0;
@@ -201,7 +193,7 @@ spm_encode(Encoder *encoder, const char *text, size_t length)
 			poll = position + POLL_EVERY;
 		}
 		ENGINE_TRY(word_reserve(encoder, n + 1));
-		encoder->word[n++] = space > 0 ? ' ' : text[position];
+		encoder->word[n++] = byte;
 		position += space > 0 ? space : 1;
 	}
 	return encode_word(encoder, n);

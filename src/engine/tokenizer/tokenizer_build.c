@@ -299,9 +299,9 @@ build_ranks(Builder *builder)
 	return ENGINE_OK;
 }
 
-/* Before which bytes' following space a text is one word with it */
+/* Which bytes are neighbours within a piece */
 static void
-build_joins_space(Builder *builder)
+build_joins(Builder *builder)
 {
 	TokenizerSection *section = builder->section;
 
@@ -314,11 +314,10 @@ build_joins_space(Builder *builder)
 			continue;
 		for (size_t i = 1; i < length; i++)
 		{
-			uint8_t		before = (uint8_t) text[i - 1];
+			uint32_t	pair = (uint32_t) (uint8_t) text[i - 1] << 8 |
+				(uint8_t) text[i];
 
-			if (text[i] == ' ')
-				section->joins_space[before >> 6] |=
-					UINT64_C(1) << (before & 63);
+			section->joins[pair >> 6] |= UINT64_C(1) << (pair & 63);
 		}
 	}
 }
@@ -438,7 +437,7 @@ tokenizer_build(const TokenizerPlan *plan, ByteSource *source,
 	if (self->model == TOKENIZER_SPM)
 	{
 		ENGINE_TRY(build_ranks(&builder));
-		build_joins_space(&builder);
+		build_joins(&builder);
 	}
 	else
 		ENGINE_TRY(build_merges(&builder));

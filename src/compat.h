@@ -13,6 +13,7 @@
 
 #include "postgres.h"
 
+#include "catalog/pg_database.h"
 #include "catalog/pg_largeobject.h"
 #include "fmgr.h"
 #include "funcapi.h"
@@ -30,13 +31,17 @@
 #define LLM_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
-/* Is role the owner of large object loid? */
+/* Does role own that large object, that database? */
 #if PG_VERSION_NUM >= 160000
 #define large_object_ownercheck(loid, role) \
 	object_ownercheck(LargeObjectRelationId, loid, role)
+#define database_ownercheck(database, role) \
+	object_ownercheck(DatabaseRelationId, database, role)
 #else
 #define large_object_ownercheck(loid, role) \
 	pg_largeobject_ownercheck(loid, role)
+#define database_ownercheck(database, role) \
+	pg_database_ownercheck(database, role)
 #endif
 
 /*

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * registry.h
- *	  Rows of llm.model: finding a model, and the right to use it.
+ *	  Models by name, and the right to use one.
  *
  * Data flows one way: functions ask here for a model by name, then pin its
  * weights (weights/cache.h).  The right to use a model is SELECT on its large
@@ -15,6 +15,8 @@
 
 #include "utils/jsonb.h"
 
+#include "models/digest.h"
+
 typedef enum ModelCapability
 {
 	MODEL_ANY = 0,
@@ -23,13 +25,12 @@ typedef enum ModelCapability
 	MODEL_RERANK = 4
 } ModelCapability;
 
-#define MODEL_DIGEST_BYTES 32
-
 /* A copy of a row, palloc'd in the caller's context. */
 typedef struct ModelRef
 {
 	char	   *name;
 	Oid			large_object;
+	TransactionId large_object_xmin;	/* of its catalog row: its identity */
 	uint8		digest[MODEL_DIGEST_BYTES]; /* SHA-256 of the file */
 	int64		size;			/* bytes of the file */
 	int			capabilities;	/* ModelCapability bits */
@@ -48,7 +49,20 @@ typedef struct ModelRef
  */
 extern ModelRef *model_lookup(const char *name, ModelCapability capability);
 
-/* The same check of the right alone, for a cached result of a call site. */
-extern void model_recheck(const ModelRef *model);
+/*
+ * The same, for functions that also have a form without the model: when the
+ * model is missing and the argument after it (may be NULL) begins with '{',
+ * the hint says how to pass options to that form.
+ */
+extern ModelRef *model_lookup_before(const char *name,
+									 ModelCapability capability,
+									 const char *next_argument);
+
+/*
+ * The same check of the right again, for a cached result of a call site: the
+ * errors of model_lookup(), and false when the name now means another model
+ * or other options.
+ */
+extern bool model_recheck(const ModelRef *model);
 
 #endif							/* LLM_REGISTRY_H */

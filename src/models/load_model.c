@@ -1,0 +1,224 @@
+/*-------------------------------------------------------------------------
+ *
+ * load_model.c
+ *	  llm.load_model() and llm.attach_model().
+ *
+ * load_model reads and checks the header first, so that a file that we cannot
+ * run is refused at once, then streams the data into the large object and
+ * checks it on the way, and writes the row at the end.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "access/xact.h"
+#include "mb/pg_wchar.h"
+#include "miscadmin.h"
+#include "utils/builtins.h"
+#include "utils/memutils.h"
+#include "utils/snapmgr.h"
+
+#include "host.h"
+#include "models/describe.h"
+#include "models/import.h"
+#include "models/large_object.h"
+#include "models/load_options.h"
+#include "models/model_name.h"
+#include "models/privileges.h"
+#include "models/view.h"
+#include "weights/damage.h"
+
+PG_FUNCTION_INFO_V1(llm_load_model_path);
+PG_FUNCTION_INFO_V1(llm_load_model_oid);
+PG_FUNCTION_INFO_V1(llm_load_model_bytea);
+PG_FUNCTION_INFO_V1(llm_attach_model_path);
+PG_FUNCTION_INFO_V1(llm_attach_model_oid);
+PG_FUNCTION_INFO_V1(llm_attach_model_bytea);
+
+/* What a plan may take: tables of the largest vocabularies need some 100 MB. */
+#define PLAN_BUDGET ((size_t) 1024 * 1024 * 1024)
+
+static void
+require_unused_object(Oid oid)
+{
+	ModelRow   *other = model_table_find_object(oid, NULL);
+
+	if (other != NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_DUPLICATE_OBJECT),
+				errmsg("large object %u already is model \"%s\"", oid,
+					   other->name));
+}
+
+/* Plan, describe, stream.  Fills all of row but name, options and created. */
+static void
+import_model(Import *import, ModelRow *row)
+{
+	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
+												  "llm import",
+												  ALLOCSET_DEFAULT_SIZES);
+	EngineArena arena;
+	EngineStatus status;
+	ImagePlan  *plan = MemoryContextAllocZero(context, sizeof(ImagePlan));
+
+	engine_arena_init(&arena, engine_allocator(context), PLAN_BUDGET);
+	engine_check(image_plan(import->source, &arena, engine_host(), plan,
+							&status),
+				 &status, import->model);
+	describe_model(plan, row);
+	row->size = import->source->size;
+	row->large_object = import_stream(import, plan, row->digest);
+	MemoryContextDelete(context);
+}
+
+static Datum
+load_model(FunctionCallInfo fcinfo, ImportKind kind)
+{
+	ModelRow	row = {0};
+	Import		import;
+
+	for (int i = 0; i < 2; i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					errmsg("name and source of a model must not be NULL"));
+	row.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	check_model_name(row.name);
+	row.options = load_options(PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	row.created = GetCurrentTransactionStartTimestamp();
+
+	import_open(&import, kind, PG_GETARG_DATUM(1), row.name);
+	if (kind == IMPORT_OID)
+		require_unused_object(PG_GETARG_OID(1));
+	import_model(&import, &row);
+	import_close(&import);
+	model_table_insert(&row);
+	damage_forget(row.large_object);
+	return model_view_datum(fcinfo, &row);
+}
+
+Datum
+llm_load_model_path(PG_FUNCTION_ARGS)
+{
+	return load_model(fcinfo, IMPORT_PATH);
+}
+
+Datum
+llm_load_model_oid(PG_FUNCTION_ARGS)
+{
+	return load_model(fcinfo, IMPORT_OID);
+}
+
+Datum
+llm_load_model_bytea(PG_FUNCTION_ARGS)
+{
+	return load_model(fcinfo, IMPORT_BYTEA);
+}
+
+/* Rows that belong to nobody are repaired by who rules the database. */
+static ModelRow *
+lock_orphan(const char *name)
+{
+	ModelRow   *row = model_table_find(name, GetActiveSnapshot());
+
+	if (row == NULL || (!rules_database() && !model_visible(row)))
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("model \"%s\" does not exist", name));
+	if (!rules_database())
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("must be owner of the database to attach bytes to model \"%s\"",
+					   name));
+	row = model_table_lock(name);
+	if (row == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_UNDEFINED_OBJECT),
+				errmsg("model \"%s\" does not exist", name));
+	return row;
+}
+
+static void
+require_orphan(const ModelRow *row)
+{
+	if (large_object_readable(row->large_object) &&
+		large_object_holds(row->large_object, row->size, row->digest))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				errmsg("model \"%s\" has its bytes", row->name),
+				errdetail("They are in large object %u.", row->large_object));
+}
+
+static void
+wrong_bytes(const ModelRow *row, uint64 size, const uint8 *digest)
+{
+	ereport(ERROR,
+			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			errmsg("these are not the bytes of model \"%s\"", row->name),
+			errdetail("Expected %lld bytes with SHA-256 %s, got %llu bytes%s%s.",
+					  (long long) row->size, digest_text(row->digest),
+					  (unsigned long long) size,
+					  digest != NULL ? " with SHA-256 " : "",
+					  digest != NULL ? digest_text(digest) : ""));
+}
+
+static void
+replace_object(ModelRow *row, Oid large_object)
+{
+	Oid			before = row->large_object;
+	LargeObjectInfo info;
+
+	if (large_object != before)
+	{
+		row->large_object = large_object;
+		model_table_update(row);
+		if (large_object_info(before, &info))
+			ereport(NOTICE,
+					errmsg("large object %u had other bytes and was kept",
+						   before));
+	}
+	damage_forget(large_object);
+}
+
+static Datum
+attach_model(FunctionCallInfo fcinfo, ImportKind kind)
+{
+	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	ModelRow   *row = lock_orphan(name);
+	uint8		digest[MODEL_DIGEST_BYTES];
+	Import		import;
+	Oid			large_object;
+
+	require_orphan(row);
+	import_open(&import, kind, PG_GETARG_DATUM(1), name);
+	if (kind == IMPORT_OID && PG_GETARG_OID(1) != row->large_object)
+		require_unused_object(PG_GETARG_OID(1));
+	if (import.source->size != (uint64) row->size)
+		wrong_bytes(row, import.source->size, NULL);
+	large_object = import_stream(&import, NULL, digest);
+	if (memcmp(digest, row->digest, MODEL_DIGEST_BYTES) != 0)
+		wrong_bytes(row, import.source->size, digest);
+	import_close(&import);
+	replace_object(row, large_object);
+	return model_view_datum(fcinfo, row);
+}
+
+Datum
+llm_attach_model_path(PG_FUNCTION_ARGS)
+{
+	return attach_model(fcinfo, IMPORT_PATH);
+}
+
+Datum
+llm_attach_model_oid(PG_FUNCTION_ARGS)
+{
+	return attach_model(fcinfo, IMPORT_OID);
+}
+
+Datum
+llm_attach_model_bytea(PG_FUNCTION_ARGS)
+{
+	return attach_model(fcinfo, IMPORT_BYTEA);
+}

@@ -1,0 +1,133 @@
+/*-------------------------------------------------------------------------
+ *
+ * server_file.c
+ *	  Model files in the file system of the server.
+ *
+ * Only regular files are opened: reading a pipe or a device could block
+ * where no interrupt is seen.  Descriptors are those of the transaction and
+ * are closed with it after an error.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "catalog/pg_authid.h"
+#include "miscadmin.h"
+#include "storage/fd.h"
+
+#include "host.h"
+#include "models/server_file.h"
+
+static EngineCode
+file_read(ByteSource *source, uint64 offset, void *buf, size_t length,
+		  EngineStatus *status)
+{
+	ServerFile *file = source->arg;
+
+	if (offset > source->size || length > source->size - offset)
+		return engine_fail(status, ENGINE_CORRUPT,
+						   "file ends at byte %llu inside data that begins at byte %llu",
+						   (unsigned long long) source->size,
+						   (unsigned long long) offset);
+	while (length > 0)
+	{
+		ssize_t		got = pread(file->fd, buf, length, (off_t) offset);
+
+		if (got < 0 && errno == EINTR)
+			continue;
+		if (got <= 0)
+			return engine_fail(status, ENGINE_IO,
+							   "could not read file at byte %llu: %s",
+							   (unsigned long long) offset,
+							   got < 0 ? strerror(errno) :
+							   "it was truncated");
+		offset += got;
+		buf = (char *) buf + got;
+		length -= got;
+	}
+	return ENGINE_OK;
+}
+
+static void
+require_right(void)
+{
+	if (!has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES))
+		ereport(ERROR,
+				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				errmsg("permission denied to load a model from a file"),
+				errdetail("Only roles with privileges of the \"%s\" role may load from server files.",
+						  "pg_read_server_files"),
+				errhint("Without it, load from a large object (psql: \\lo_import) or from bytea."));
+}
+
+static void
+stat_failed(const char *path)
+{
+	bool		missing = errno == ENOENT;
+
+	ereport(ERROR,
+			errcode_for_file_access(),
+			errmsg("could not open file \"%s\": %m", path),
+			missing ?
+			errhint("The source is read as a path on the server. For a large object write source::oid, for the bytes of a file source::bytea.") :
+			0);
+}
+
+static void
+require_regular(const char *path, const struct stat *st)
+{
+	if (S_ISDIR(st->st_mode))
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("\"%s\" is a directory", path),
+				errdetail("Models are loaded from GGUF files; folders in the format of Hugging Face are not supported."),
+				errhint("Convert the model to a GGUF file, or name the file in the directory."));
+	if (!S_ISREG(st->st_mode))
+		ereport(ERROR,
+				errcode(ERRCODE_WRONG_OBJECT_TYPE),
+				errmsg("\"%s\" is not a regular file", path));
+}
+
+void
+server_file_open(ServerFile *file, const char *path)
+{
+	require_right();
+
+	/* Before opening: that alone would wait for the writer of a pipe */
+	if (stat(path, &file->stat) < 0)
+		stat_failed(path);
+	require_regular(path, &file->stat);
+	file->fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	if (file->fd < 0 || fstat(file->fd, &file->stat) < 0)
+		stat_failed(path);
+	require_regular(path, &file->stat);
+
+	file->path = path;
+	file->source.size = file->stat.st_size;
+	file->source.read = file_read;
+	file->source.arg = file;
+}
+
+void
+server_file_close(ServerFile *file)
+{
+	struct stat now;
+
+	if (fstat(file->fd, &now) < 0)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not stat file \"%s\": %m", file->path));
+	if (now.st_size != file->stat.st_size ||
+		now.st_mtim.tv_sec != file->stat.st_mtim.tv_sec ||
+		now.st_mtim.tv_nsec != file->stat.st_mtim.tv_nsec)
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_IN_USE),
+				errmsg("file \"%s\" was changed while it was read",
+					   file->path));
+	CloseTransientFile(file->fd);
+}

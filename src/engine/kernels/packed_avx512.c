@@ -86,8 +86,10 @@ unpack_codes(int base, int extra, const uint8_t *planes, __m512i *w)
 
 	unpack_base(base, planes, w);
 	planes += 64 * base;
+	if (extra == 0)
+		return;
 #pragma GCC unroll 8
-	for (int g = 0; extra > 0 && g < 8; g++)
+	for (int g = 0; g < 8; g++)
 	{
 		int			piece = extra == 1 ? 0 : g / 4;
 		int			shift = extra == 1 ? g : 2 * (g % 4);
@@ -193,54 +195,92 @@ unpack_scales(ScaleForm form, const uint8_t *tail, int sub, Scales *scales)
  * Products
  */
 
-/* start + sum over count vectors of w[i] * four activations at q + 4i */
+/* Tokens whose sums are built side by side: enough chains to hide latency. */
+#define ABREAST(wide) ((wide) ? 4 : 8)
+
+/*
+ * sum + w times the four activations at q, in every lane.  Written out because
+ * compilers turn it into a broadcast and a product; with the broadcast in the
+ * product this is a fifth faster (Zen 4).
+ */
 INLINE __m512i
-dot(__m512i start, const __m512i *w, const uint8_t *q, int count)
+add_product(__m512i sum, __m512i w, const uint8_t *q)
 {
+	__asm__("vpdpbusd %2%{1to16%}, %1, %0"
+			: "+v"(sum)
+			: "v"(w), "m"(*(const int32_t *) q));
+	return sum;
+}
+
+/*
+ * Integer sums of one group for tokens first .. first + count - 1: w points to
+ * the group's vectors, of which there are 8 / halves.
+ */
+INLINE void
+dot(const __m512i *w, TileShape shape, const uint8_t *record, int half,
+	int first, int count, __m512i *sum)
+{
+	int			pieces = 8 / shape.halves;
+	__m512i		high[8];
+
 #pragma GCC unroll 8
 	for (int i = 0; i < count; i++)
 	{
-		int32_t		four;
-
-		memcpy(&four, q + 4 * i, sizeof(four));
-		start = _mm512_dpbusd_epi32(start, w[i], _mm512_set1_epi32(four));
+		sum[i] = _mm512_set1_epi32(*tile_start(shape, record, first + i, half));
+		high[i] = _mm512_setzero_si512();
 	}
-	return start;
+#pragma GCC unroll 8
+	for (int g = 0; g < pieces; g++)
+	{
+#pragma GCC unroll 8
+		for (int i = 0; i < count; i++)
+		{
+			const uint8_t *q = tile_q(shape, record, first + i) +
+				4 * (pieces * half + g);
+
+			sum[i] = add_product(sum[i], w[g], q);
+			if (shape.wide)
+				high[i] = add_product(high[i], w[g],
+									  q + 32 * shape.tokens);
+		}
+	}
+#pragma GCC unroll 8
+	for (int i = 0; i < count; i++)
+	{
+		if (shape.wide)
+			sum[i] = _mm512_add_epi32(sum[i], _mm512_slli_epi32(high[i], 8));
+	}
 }
 
-/* One sub-block times one token. */
-INLINE __m512
-add_token(__m512 acc, const __m512i *w, const Scales *scales, TileShape shape,
-		  const uint8_t *record, int token)
+/* One sub-block times tokens first .. first + count - 1. */
+INLINE void
+add_tokens(__m512 *acc, const __m512i *w, const Scales *scales,
+		   TileShape shape, const uint8_t *record, int first, int count)
 {
-	__m512		d = _mm512_set1_ps(*tile_d(shape, record, token));
-	int			count = 8 / shape.halves;
-
-#pragma GCC unroll 8
-	for (int h = 0; h < shape.halves; h++)
+#pragma GCC unroll 2
+	for (int half = 0; half < shape.halves; half++)
 	{
-		const uint8_t *q = tile_q(shape, record, token) + 4 * count * h;
-		int32_t		start = *tile_start(shape, record, token, h);
-		__m512i		sum = dot(_mm512_set1_epi32(start), w + count * h, q,
-							  count);
+		__m512i		sum[8];
 
-		if (shape.wide)
+		dot(w + 8 / shape.halves * half, shape, record, half, first, count,
+			sum);
+#pragma GCC unroll 8
+		for (int i = 0; i < count; i++)
 		{
-			__m512i		high = dot(_mm512_setzero_si512(), w + count * h,
-								   q + 32 * shape.tokens, count);
+			__m512		d = _mm512_set1_ps(*tile_d(shape, record, first + i));
+			__m512		dot_d = _mm512_mul_ps(scales->s[half], d);
 
-			sum = _mm512_add_epi32(sum, _mm512_slli_epi32(high, 8));
-		}
-		acc = _mm512_fmadd_ps(_mm512_mul_ps(scales->s[h], d),
-							  _mm512_cvtepi32_ps(sum), acc);
-		if (shape.minimum)
-		{
-			float		ds = *tile_sum(shape, record, token, h);
+			acc[i] = _mm512_fmadd_ps(dot_d, _mm512_cvtepi32_ps(sum[i]),
+									 acc[i]);
+			if (shape.minimum)
+			{
+				float		ds = *tile_sum(shape, record, first + i, half);
 
-			acc = _mm512_fmadd_ps(scales->t[h], _mm512_set1_ps(ds), acc);
+				acc[i] = _mm512_fmadd_ps(scales->t[half], _mm512_set1_ps(ds),
+										 acc[i]);
+			}
 		}
 	}
-	return acc;
 }
 
 INLINE void
@@ -263,6 +303,7 @@ multiply(int base, int extra, int subs, ScaleForm form, const int8_t *book,
 	const int	code_bytes = PANEL_CODE_BYTES(base, extra);
 	const int	tail_bytes = PANEL_HALF_BYTES(form) +
 		subs * PANEL_INTEGER_BYTES(form);
+	const int	abreast = ABREAST(shape.wide);
 	__m512		acc[8];
 	__m512i		values = _mm512_setzero_si512();
 
@@ -291,13 +332,17 @@ multiply(int base, int extra, int subs, ScaleForm form, const int8_t *book,
 				prefetch(block, code_bytes + tail_bytes / subs);
 			unpack_codes(base, extra, block, w);
 #pragma GCC unroll 8
-			for (int g = 0; book != NULL && g < 8; g++)
-				w[g] = _mm512_shuffle_epi8(values, w[g]);
+			for (int g = 0; g < 8; g++)
+				w[g] = book == NULL ? w[g] : _mm512_shuffle_epi8(values, w[g]);
 			unpack_scales(form, tail, sub, &scales);
 #pragma GCC unroll 8
-			for (int token = 0; token < shape.tokens; token++)
-				acc[token] = add_token(acc[token], w, &scales, shape, record,
-									   token);
+			for (int first = 0; first < shape.tokens; first += abreast)
+			{
+				int			left = shape.tokens - first;
+
+				add_tokens(acc + first, w, &scales, shape, record, first,
+						   left < abreast ? left : abreast);
+			}
 			block += code_bytes;
 			record += tile_record_bytes(shape);
 		}

@@ -116,52 +116,86 @@ tile_sum(TileShape shape, const uint8_t *record, int token, int half)
 		token * shape.halves + half;
 }
 
-/* The activations of one token and 32 of K, as the kernel wants them. */
+/*
+ * Activations as int16, in the order in which bytes of weights are widened:
+ * 0, 2, 1, 3 of each four.
+ */
 TILE_INLINE void
-tile_copy_q(TileShape shape, const Activations *a, size_t at,
-			uint8_t *record, int token)
+tile_fill_words(const int8_t *hi, const int8_t *lo, uint8_t *to)
 {
-	uint8_t    *q = record + (tile_q(shape, record, token) - record);
-
-	if (!shape.wide)
-		memcpy(q, a->hi + at, 32);
-	else
+	for (int i = 0; i < 32; i++)
 	{
-		memcpy(q, a->lo + at, 32);
-		memcpy(q + 32 * shape.tokens, a->hi + at, 32);
+		static const int order[4] = {0, 2, 1, 3};
+		int			from = (i & ~3) + order[i & 3];
+		int16_t		word = (int16_t) (lo == NULL ? hi[from] :
+									  hi[from] * 256 + lo[from]);
+
+		memcpy(to + 2 * i, &word, sizeof(word));
 	}
 }
 
+/* What depends on d and sum_q, for one token and 32 of K. */
 TILE_INLINE void
-tile_fill_token(TileShape shape, const Activations *a, int row, int64_t group,
-				uint8_t *record, int token)
+tile_fill_sums(TileShape shape, float d, const int32_t *sums, uint8_t *start,
+			   uint8_t *product)
 {
-	const int32_t *sums = a->sums + 2 * (row * a->group_stride + group);
-	float		d = a->d[row * a->group_stride + group];
+	int32_t		sum[2] = {sums[0], sums[1]};
 
-	tile_copy_q(shape, a, row * a->plane_stride + 32 * group, record, token);
-	*(float *) tile_d(shape, record, token) = d;
+	if (shape.halves == 1)
+		sum[0] += sum[1];
 	for (int half = 0; half < shape.halves; half++)
 	{
-		int32_t		sum = shape.halves == 2 ? sums[half] : sums[0] + sums[1];
+		int32_t		from = -shape.zero * sum[half];
+		float		scaled = d * (float) sum[half];
 
-		*(int32_t *) tile_start(shape, record, token, half) =
-			-shape.zero * sum;
+		memcpy(start + 4 * half, &from, sizeof(from));
 		if (shape.minimum)
-			*(float *) tile_sum(shape, record, token, half) = d * (float) sum;
+			memcpy(product + 4 * half, &scaled, sizeof(scaled));
+	}
+}
+
+/* The part of the records of groups begin .. end-1 that is token's. */
+static inline void
+tile_fill_token(TileShape shape, const Activations *a, int row, int64_t begin,
+				int64_t end, uint8_t *records, int token)
+{
+	const int8_t *hi = a->hi + row * a->plane_stride;
+	const int8_t *lo = shape.wide ? a->lo + row * a->plane_stride : NULL;
+	const float *d = a->d + row * a->group_stride;
+	const int32_t *sums = a->sums + 2 * row * a->group_stride;
+	const size_t stride = tile_record_bytes(shape);
+	const size_t q = tile_q(shape, records, token) - records;
+	const size_t scale = (const uint8_t *) tile_d(shape, records, token) -
+		records;
+	const size_t start = (const uint8_t *) tile_start(shape, records, token,
+													  0) - records;
+	const size_t product = (const uint8_t *) tile_sum(shape, records, token,
+													  0) - records;
+
+	for (int64_t i = begin; i < end; i++, records += stride)
+	{
+		if (shape.words)
+			tile_fill_words(hi + 32 * i, shape.wide ? lo + 32 * i : NULL,
+							records + q);
+		else if (shape.wide)
+		{
+			memcpy(records + q, lo + 32 * i, 32);
+			memcpy(records + q + 32 * shape.tokens, hi + 32 * i, 32);
+		}
+		else
+			memcpy(records + q, hi + 32 * i, 32);
+		memcpy(records + scale, d + i, sizeof(float));
+		tile_fill_sums(shape, d[i], sums + 2 * i, records + start,
+					   records + product);
 	}
 }
 
 static inline void
-tile_fill(TileShape shape, const Activations *a, int row, int64_t group_begin,
-		  int64_t group_end, uint8_t *record)
+tile_fill(TileShape shape, const Activations *a, int row, int64_t begin,
+		  int64_t end, uint8_t *records)
 {
-	for (int64_t group = group_begin; group < group_end; group++)
-	{
-		for (int token = 0; token < shape.tokens; token++)
-			tile_fill_token(shape, a, row + token, group, record, token);
-		record += tile_record_bytes(shape);
-	}
+	for (int token = 0; token < shape.tokens; token++)
+		tile_fill_token(shape, a, row + token, begin, end, records, token);
 }
 
 /* One tile of tokens (rows row .. of a) times a run of panels. */

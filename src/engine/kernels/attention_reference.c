@@ -198,6 +198,4 @@ KERNEL(attention_row) (const AttentionTask *task, int i, int g, float *score,
 	}
 }
 
-#if defined(__clang__) && defined(MATHF_HARDWARE_FMA) && defined(__x86_64__)
-#pragma clang attribute pop
-#endif
+#include "kernels/target_end.h"

@@ -64,6 +64,4 @@ KERNEL(dense_matmul) (const PackedMatrix *w, int64_t panel_begin,
 	}
 }
 
-#if defined(__clang__) && defined(MATHF_HARDWARE_FMA) && defined(__x86_64__)
-#pragma clang attribute pop
-#endif
+#include "kernels/target_end.h"

@@ -67,6 +67,10 @@ static const KernelSet soft_set = SET_OF_KERNELS("reference-soft", soft);
 
 #if defined(__x86_64__)
 
+DEFINE_MATMUL(avx512)
+
+static const KernelSet avx512_set = SET_OF_KERNELS("avx512", avx512);
+
 typedef struct Features
 {
 	bool		fma;
@@ -130,6 +134,8 @@ nth_set(int i)
 			return have.fma ? &reference_set : &softened_set;
 		case 1:
 			return &soft_set;
+		case 2:
+			return have.avx512 ? &avx512_set : NULL;
 		default:
 			return NULL;
 	}

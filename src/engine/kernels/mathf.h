@@ -52,12 +52,12 @@
 #define EXP_C2 0.5f
 
 /* tanh: odd polynomial below TANH_SMALL, else by exp */
-#define TANH_SMALL 0.55f
-#define TANH_C11 -0x1.9a79bap-8f
-#define TANH_C9 0x1.5918a4p-6f
-#define TANH_C7 -0x1.b92358p-5f
-#define TANH_C5 0x1.110dp-3f
-#define TANH_C3 -0x1.55554ap-2f
+#define TANH_SMALL 0.625f
+#define TANH_C11 -0x1.6e44cep-8f
+#define TANH_C9 0x1.50781ap-6f
+#define TANH_C7 -0x1.b7fb6ap-5f
+#define TANH_C5 0x1.11053ep-3f
+#define TANH_C3 -0x1.55552ap-2f
 
 /* erf: x + x * polynomial in x^2 below ERF_SMALL; else 1 - exp(polynomial
  * of log erfc); from ERF_ONE on the result is 1 */

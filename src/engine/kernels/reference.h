@@ -8,7 +8,8 @@
  * forms are the same code, and dispatch.c prefers neither.
  *
  * On x86-64 the first form needs FMA at run time.  Only its target attribute
- * says so, and it must not reach system headers: they come before.
+ * says so, and it must not reach system headers: they come before.  Files end
+ * with target_end.h.
  *
  *-------------------------------------------------------------------------
  */

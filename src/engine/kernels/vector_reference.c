@@ -233,6 +233,4 @@ KERNEL(kv_store) (KvType type, const float *key, int head_dim,
 	}
 }
 
-#if defined(__clang__) && defined(MATHF_HARDWARE_FMA) && defined(__x86_64__)
-#pragma clang attribute pop
-#endif
+#include "kernels/target_end.h"

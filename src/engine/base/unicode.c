@@ -49,11 +49,12 @@ typedef struct Normaliser
 static inline const UnicodeNorm *
 norm_of(uint32_t code)
 {
+	uint32_t	block;
+
 	if (code >= ILL_FORMED)
 		return &unicode_norms[0];
-	return &unicode_norms[unicode_norm_blocks[unicode_norm_index[code /
-																 UNICODE_BLOCK] *
-											  UNICODE_BLOCK +
+	block = unicode_norm_index[code / UNICODE_BLOCK];
+	return &unicode_norms[unicode_norm_blocks[block * UNICODE_BLOCK +
 											  code % UNICODE_BLOCK]];
 }
 

@@ -44,7 +44,7 @@ typedef struct Pretokenizer
 	int			group;
 	const char *text;
 	const EngineHost *host;
-	bool		cancelled;		/* set when host said so; words are wrong then */
+	bool		cancelled;		/* by host; the words are wrong then */
 	size_t		poll;			/* bytes to walk before host is asked again */
 	size_t		skip;			/* see the scanners */
 	ScanStage	stages[PRETOKENIZE_STAGES];

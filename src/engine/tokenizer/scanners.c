@@ -618,13 +618,14 @@ scan_cjk(Pretokenizer *self, size_t position, size_t end)
 static bool
 is_ascii_letter(char c)
 {
-	return ((c | 0x20) >= 'a' && (c | 0x20) <= 'z');
+	return (c | 0x20) >= 'a' && (c | 0x20) <= 'z';
 }
 
 static bool
 is_ascii_punctuation(char c)
 {
-	return c > ' ' && c < 0x7F && !is_ascii_letter(c) && !(c >= '0' && c <= '9');
+	return c > ' ' && c < 0x7F && !is_ascii_letter(c) &&
+		!(c >= '0' && c <= '9');
 }
 
 /*

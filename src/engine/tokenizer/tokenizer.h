@@ -85,8 +85,8 @@ typedef struct TokenList
  * Encode length bytes of valid UTF-8 (invalid bytes are taken as they are by
  * byte-level tokenizers), appended to list.  content: NULL, or one byte per
  * byte of text, non-zero where the byte is message content, in which control
- * tokens are never recognised (chat templates); elsewhere TOKENIZE_PARSE_SPECIAL
- * decides.  User-defined tokens are recognised everywhere.  Text above 64 MiB
+ * tokens are never recognised (chat templates); TOKENIZE_PARSE_SPECIAL decides
+ * elsewhere.  User-defined tokens are recognised everywhere.  Text above 64 MiB
  * is ENGINE_LIMIT, and so is the token after list->max_tokens; list then holds
  * max_tokens ids.  list starts as zeros.
  */

@@ -6,6 +6,7 @@
  *-------------------------------------------------------------------------
  */
 #include "base/border.h"
+#define ENGINE_STATUS_SOURCE
 #include "base/status.h"
 
 #include <stdarg.h>

@@ -59,6 +59,12 @@ extern void engine_hint(EngineStatus *status, const char *format,...)
 extern const char *engine_printable(const char *text, size_t length,
 									char *buf, size_t size);
 
+/* The analyser sees one file at a time: a failure never is ENGINE_OK. */
+#if defined(__clang_analyzer__) && !defined(ENGINE_STATUS_SOURCE)
+#define engine_fail(status, code, ...) \
+	(engine_fail(status, code, __VA_ARGS__), (code))
+#endif
+
 /* Pass a failure up. */
 #define ENGINE_TRY(call) \
 	do { \

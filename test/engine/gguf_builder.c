@@ -263,21 +263,28 @@ const ModelShape small_llama = {
 	.context = 64
 };
 
-/* "llama.block_count" or "blk.1.attn_q.weight", for a moment */
+/* "llama.block_count", until the next call */
 static const char *
-name_of(const char *format, const char *text, int layer, const char *suffix)
+model_key(const char *architecture, const char *suffix)
 {
 	static char name[128];
 
-	if (text != NULL)
-		snprintf(name, sizeof(name), format, text, suffix);
-	else
-		snprintf(name, sizeof(name), format, layer, suffix);
+	snprintf(name, sizeof(name), "%s.%s", architecture, suffix);
 	return name;
 }
 
-#define MODEL_KEY(suffix) name_of("%s.%s", shape->architecture, 0, suffix)
-#define IN_LAYER(suffix) name_of("blk.%d.%s", NULL, layer, suffix)
+/* "blk.1.attn_q.weight", until the next call */
+static const char *
+layer_name(int layer, const char *suffix)
+{
+	static char name[128];
+
+	snprintf(name, sizeof(name), "blk.%d.%s", layer, suffix);
+	return name;
+}
+
+#define MODEL_KEY(suffix) model_key(shape->architecture, suffix)
+#define IN_LAYER(suffix) layer_name(layer, suffix)
 
 static void
 model_keys(GgufBuilder *b, const ModelShape *shape)

@@ -65,11 +65,12 @@ touch_tokenizer(const ImageHeader *image, EngineArena *arena)
 {
 	static const char text[] = "Hello, <|im_start|> w\xC3\xB6rld 123 \xFF";
 	Tokenizer	tokenizer;
-	TokenList	list = {NULL, 0, 0};
+	TokenList	list;
 	EngineStatus status;
 
 	if (image->tokenizer == 0)
 		return;
+	memset(&list, 0, sizeof(list));
 	tokenizer_open(image_at(image, image->tokenizer), &tokenizer);
 	if (tokenizer_encode(&tokenizer, text, sizeof(text) - 1, NULL,
 						 TOKENIZE_ADD_SPECIAL | TOKENIZE_PARSE_SPECIAL, arena,

@@ -53,7 +53,7 @@ typedef struct Hyper
 	int32_t		rope_layout;		/* RopeLayout */
 	int32_t		norm;				/* NormKind */
 	int32_t		feed_forward;		/* FeedForwardKind */
-	int32_t		kv_type;			/* KvType: f32 iff all 2-D blk.*.weight are */
+	int32_t		kv_type;			/* KvType: f32 iff all blk.*.weight are */
 	int32_t		pooling;			/* PoolingKind */
 	int32_t		window;				/* sliding window, 0: none */
 	int32_t		causal;				/* 0 or 1 */

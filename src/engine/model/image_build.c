@@ -141,6 +141,7 @@ put_rows(const GgufTensor *tensor, const ImageTarget *target, int64_t row,
 		 int64_t n_rows, const uint8_t *bytes, char *image)
 {
 	char	   *to = image + target->offset;
+	void	   *vector = to;
 
 	switch (target->form)
 	{
@@ -155,8 +156,7 @@ put_rows(const GgufTensor *tensor, const ImageTarget *target, int64_t row,
 				   (size_t) n_rows * target->row_bytes);
 			break;
 		case FORM_VECTOR:
-			tensor_type(tensor->type)->dequantise(bytes, (float *) to,
-												  target->k);
+			tensor_type(tensor->type)->dequantise(bytes, vector, target->k);
 			break;
 		default:
 			break;

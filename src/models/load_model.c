@@ -89,11 +89,14 @@ load_model(FunctionCallInfo fcinfo, ImportKind kind)
 	row.options = load_options(PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
 	row.created = GetCurrentTransactionStartTimestamp();
 
+	/* The source may be an object that this very statement made */
+	PushActiveSnapshot(GetLatestSnapshot());
 	import_open(&import, kind, PG_GETARG_DATUM(1), row.name);
 	if (kind == IMPORT_OID)
 		require_unused_object(PG_GETARG_OID(1));
 	import_model(&import, &row);
 	import_close(&import);
+	PopActiveSnapshot();
 	model_table_insert(&row);
 	damage_forget(row.large_object);
 	return model_view_datum(fcinfo, &row);
@@ -191,6 +194,7 @@ attach_model(FunctionCallInfo fcinfo, ImportKind kind)
 	Import		import;
 	Oid			large_object;
 
+	PushActiveSnapshot(GetLatestSnapshot());
 	require_orphan(row);
 	import_open(&import, kind, PG_GETARG_DATUM(1), name);
 	if (kind == IMPORT_OID && PG_GETARG_OID(1) != row->large_object)
@@ -202,6 +206,7 @@ attach_model(FunctionCallInfo fcinfo, ImportKind kind)
 		wrong_bytes(row, import.source->size, digest);
 	import_close(&import);
 	replace_object(row, large_object);
+	PopActiveSnapshot();
 	return model_view_datum(fcinfo, row);
 }
 

@@ -92,6 +92,18 @@ seems_owner(const ModelRow *row)
 	return large_object_ownercheck(row->large_object, GetUserId());
 }
 
+/* By reading it. */
+static bool
+is_intact(const ModelRow *row)
+{
+	if (!large_object_readable(row->large_object))
+		return false;
+	if (large_object_holds(row->large_object, row->size, row->digest))
+		return true;
+	damage_remember(row->large_object);
+	return false;
+}
+
 static bool
 owns(const ModelRow *row, bool *intact)
 {
@@ -99,8 +111,7 @@ owns(const ModelRow *row, bool *intact)
 		return false;
 	if (intact == NULL)
 		return true;
-	*intact = large_object_readable(row->large_object) &&
-		large_object_holds(row->large_object, row->size, row->digest);
+	*intact = is_intact(row);
 	return *intact || rules_database();
 }
 

@@ -360,7 +360,7 @@ multiply_##lower##_##tokens##_##wide(const uint8_t *block, int64_t n_blocks, \
 									 const uint8_t *record, TileOutput out) \
 { \
 	multiply(base, extra, subs, form, book, zero, \
-			 TILE_SHAPE(tokens, wide, form, zero), \
+			 TILE_SHAPE(tokens, wide, false, form, zero), \
 			 block, n_blocks, record, out); \
 }
 
@@ -402,13 +402,13 @@ tile_kernels(TensorType type, bool wide, TileShape *shape)
 				KERNELS(lower, 0), KERNELS(lower, 1) \
 			}; \
  \
-			*shape = TILE_SHAPE(0, wide, form, zero); \
+			*shape = TILE_SHAPE(0, wide, false, form, zero); \
 			return kernels[wide]; \
 		}
 			PANEL_TYPES(X)
 #undef X
 		default:
-			*shape = TILE_SHAPE(0, wide, SCALE_D, 0);
+			*shape = TILE_SHAPE(0, wide, false, SCALE_D, 0);
 			return NULL;		/* not quantised: callers do not ask */
 	}
 }

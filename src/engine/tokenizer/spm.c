@@ -109,7 +109,7 @@ word_symbols(Encoder *encoder, size_t length)
 	size_t		position = 0;
 	size_t		poll = POLL_EVERY;
 
-	ENGINE_TRY(merger_reserve(merger, length));
+	ENGINE_TRY(merger_reserve(merger, length, encoder->word_capacity));
 	merger->n = 0;
 	merger->text = encoder->word;
 	while (position < length)

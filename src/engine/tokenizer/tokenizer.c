@@ -14,6 +14,7 @@
 #include "tokenizer/special.h"
 
 #define LONGEST_TEXT ((size_t) 64 * 1024 * 1024)
+#define POLL_EVERY 16384		/* ids */
 
 void
 tokenizer_open(const void *section, Tokenizer *tokenizer)
@@ -61,6 +62,8 @@ encoder_emit(Encoder *encoder, int32_t id)
 	if (list->max_tokens > 0 && list->n >= list->max_tokens)
 		return engine_fail(encoder->status, ENGINE_LIMIT,
 						   "text has more than %zu tokens", list->max_tokens);
+	if (list->n % POLL_EVERY == 0 && engine_interrupted(encoder->host))
+		return engine_cancelled(encoder->status);
 	if (list->n == list->capacity)
 		ENGINE_TRY(list_reserve(list, list->n, encoder->arena,
 								encoder->status));

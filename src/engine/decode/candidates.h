@@ -27,6 +27,14 @@ typedef struct Candidates
 	uint8_t    *keep;			/* scratch: marks */
 } Candidates;
 
+/* What a Sampler keeps between calls. */
+typedef struct SamplerScratch
+{
+	double	   *x;				/* [n_tokens] logits as they are adjusted */
+	int32_t    *counts;			/* [n_tokens] zero between calls */
+	Candidates	candidates;		/* after a draw: what it was made from */
+} SamplerScratch;
+
 /* Room for capacity tokens. */
 extern EngineCode candidates_open(Candidates *set, int32_t capacity,
 								  EngineArena *arena, EngineStatus *status);

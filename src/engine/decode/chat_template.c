@@ -304,7 +304,7 @@ space_length(const unsigned char *text, size_t length)
 }
 
 static void
-trim(const char **text, size_t *length)
+trim_start(const char **text, size_t *length)
 {
 	const unsigned char *begin = (const unsigned char *) *text;
 	size_t		n = *length;
@@ -315,6 +315,16 @@ trim(const char **text, size_t *length)
 		begin += step;
 		n -= step;
 	}
+	*text = (const char *) begin;
+	*length = n;
+}
+
+static void
+trim_end(const char *text, size_t *length)
+{
+	const unsigned char *begin = (const unsigned char *) text;
+	size_t		n = *length;
+
 	while (n > 0)
 	{
 		size_t		last = 1;
@@ -325,18 +335,20 @@ trim(const char **text, size_t *length)
 			break;
 		n -= last;
 	}
-	*text = (const char *) begin;
 	*length = n;
 }
 
 static void
-put_content(Render *render, const ChatMessage *message, bool trims)
+put_content(Render *render, const ChatMessage *message, bool trims_start,
+			bool trims_end)
 {
 	const char *text = message->content;
 	size_t		length = message->length;
 
-	if (trims)
-		trim(&text, &length);
+	if (trims_start)
+		trim_start(&text, &length);
+	if (trims_end)
+		trim_end(text, &length);
 	put_bytes(render, text, length, true);
 }
 
@@ -376,7 +388,7 @@ render_turns(Render *render, const ChatMessage *messages, int n_messages,
 	for (int i = 0; i < n_messages; i++)
 	{
 		put_turn(render, family->roles[messages[i].role]);
-		put_content(render, &messages[i], family->trims);
+		put_content(render, &messages[i], family->trims, family->trims);
 		put(render, family->after_content);
 	}
 	if (add_generation_prompt)
@@ -401,11 +413,11 @@ render_gemma(Render *render, const ChatMessage *messages, int n_messages,
 		put_turn(render, family->roles[messages[i].role]);
 		if (system != NULL)
 		{
-			put_content(render, system, false);
+			put_content(render, system, false, false);
 			put(render, "\n\n");
 			system = NULL;
 		}
-		put_content(render, &messages[i], true);
+		put_content(render, &messages[i], true, true);
 		put(render, family->after_content);
 	}
 	if (add_generation_prompt)
@@ -430,18 +442,18 @@ render_mistral(Render *render, const ChatMessage *messages, int n_messages,
 			put(render, family->before_role);
 			if (system != NULL)
 			{
-				put_content(render, system, false);
+				put_content(render, system, false, false);
 				put(render, "\n\n");
 				system = NULL;
 			}
-			put_content(render, &messages[i], false);
+			put_content(render, &messages[i], false, false);
 			put(render, family->after_content);
 		}
 		else
 		{
 			if (family != &families[MISTRAL_TEKKEN])
 				put(render, " ");
-			put_content(render, &messages[i], false);
+			put_content(render, &messages[i], false, false);
 			put(render, render->eos);
 		}
 	}
@@ -459,7 +471,7 @@ render_mistral_v7(Render *render, const ChatMessage *messages,
 		ChatRole	role = messages[i].role;
 
 		put(render, before[role]);
-		put_content(render, &messages[i], false);
+		put_content(render, &messages[i], false, false);
 		put(render, role == CHAT_ASSISTANT ? render->eos : after[role]);
 	}
 }
@@ -504,7 +516,12 @@ render_llama2(Render *render, const ChatMessage *messages, int n_messages,
 		}
 		if (role == CHAT_SYSTEM && marks)
 			put(render, "<<SYS>>\n");
-		put_content(render, &messages[i], strips);
+
+		/* the system text and the question are stripped as one */
+		put_content(render, &messages[i],
+					strips && role != CHAT_SYSTEM &&
+					(i == 0 || messages[i - 1].role != CHAT_SYSTEM),
+					strips && role != CHAT_SYSTEM);
 		if (role == CHAT_SYSTEM)
 			put(render, marks ? "\n<</SYS>>\n\n" : "\n");
 		else if (role == CHAT_USER)
@@ -527,7 +544,7 @@ render_vicuna(Render *render, const ChatMessage *messages, int n_messages,
 		ChatRole	role = messages[i].role;
 
 		put(render, before[role]);
-		put_content(render, &messages[i], false);
+		put_content(render, &messages[i], false, false);
 		if (role == CHAT_ASSISTANT)
 			put(render, render->eos);
 		put(render, role == CHAT_SYSTEM ? "\n\n" : "\n");
@@ -551,7 +568,7 @@ render_deepseek3(Render *render, const ChatMessage *messages, int n_messages,
 		ChatRole	role = messages[i].role;
 
 		put(render, before[role]);
-		put_content(render, &messages[i], false);
+		put_content(render, &messages[i], false, false);
 		put(render, after[role]);
 	}
 	if (add_generation_prompt)

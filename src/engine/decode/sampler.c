@@ -15,15 +15,9 @@
 #include "decode/sampler.h"
 
 #include "decode/candidates.h"
+#include "decode/philox.h"
 
 #include <string.h>
-
-struct SamplerScratch
-{
-	double	   *x;				/* [n_tokens] logits as they are adjusted */
-	int32_t    *counts;			/* [n_tokens] zero between calls */
-	Candidates	candidates;
-};
 
 /* Does anything change the logits before a token is chosen? */
 static bool
@@ -40,7 +34,7 @@ sampler_open(Sampler *sampler, const SamplerOptions *options,
 			 int32_t vocabulary, int32_t n_tokens, const int32_t *end_tokens,
 			 int n_end_tokens, EngineArena *arena, EngineStatus *status)
 {
-	struct SamplerScratch *scratch;
+	SamplerScratch *scratch;
 
 	sampler->options = *options;
 	sampler->vocabulary = vocabulary;
@@ -179,34 +173,6 @@ pick_largest(const Sampler *sampler, int32_t *token, EngineStatus *status)
 			*token = i;
 		}
 	return *token < 0 ? no_token_left(status) : ENGINE_OK;
-}
-
-/*
- * Philox4x32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2,
- * 3", SC 2011): a number in [0, 1) from the seed and the output's index.
- */
-static double
-philox_uniform(uint64_t seed, uint32_t index)
-{
-	uint32_t	key0 = (uint32_t) seed;
-	uint32_t	key1 = (uint32_t) (seed >> 32);
-	uint32_t	c[4] = {index, 0, 0, 0};
-
-	for (int round = 0; round < 10; round++)
-	{
-		uint64_t	product0 = UINT64_C(0xD2511F53) * c[0];
-		uint64_t	product1 = UINT64_C(0xCD9E8D57) * c[2];
-		uint32_t	next0 = (uint32_t) (product1 >> 32) ^ c[1] ^ key0;
-		uint32_t	next2 = (uint32_t) (product0 >> 32) ^ c[3] ^ key1;
-
-		c[0] = next0;
-		c[1] = (uint32_t) product1;
-		c[2] = next2;
-		c[3] = (uint32_t) product0;
-		key0 += UINT32_C(0x9E3779B9);
-		key1 += UINT32_C(0xBB67AE85);
-	}
-	return (double) ((((uint64_t) c[0] << 32) | c[1]) >> 11) * 0x1p-53;
 }
 
 static EngineCode

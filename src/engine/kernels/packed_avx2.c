@@ -244,7 +244,10 @@ unpack_scales(ScaleForm form, const uint8_t *tail, int sub, Scales *scales)
  * Products
  */
 
-/* Keeps the compiler from reordering steps until it runs out of registers. */
+/*
+ * Keeps the compiler from reordering steps until it runs out of registers, and
+ * from loading weights once for each token instead of once.
+ */
 #define PIN(x) __asm__("" : "+x"(x))
 
 INLINE __m256i
@@ -286,6 +289,8 @@ dot_bytes(const __m256i *w, int chain, TileShape shape, const uint8_t *record,
 		__m256i		w0 = w[2 * g];
 		__m256i		w1 = w[2 * g + 1];
 
+		PIN(w0);
+		PIN(w1);
 #pragma GCC unroll 4
 		for (int i = 0; i < count; i++)
 		{
@@ -333,6 +338,8 @@ dot_words(const __m256i *w, TileShape shape, const uint8_t *record, int half,
 		__m256i		w0 = w[2 * g];
 		__m256i		w1 = w[2 * g + 1];
 
+		PIN(w0);
+		PIN(w1);
 #pragma GCC unroll 4
 		for (int i = 0; i < count; i++)
 		{

@@ -383,6 +383,13 @@ test_special_tokens(void **state)
 	encodes(&fixture, "<|end|>", TOKENIZE_PARSE_SPECIAL, IDS(0));
 	encodes(&fixture, "<|end|>ab", 0, IDS(4));
 	tokenizer_fixture_close(&fixture);
+
+	r.tokens[3] = "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81"
+		"sentence\xEF\xBD\x9C>";
+	assert_int_equal(open_recipe(&r, &fixture), ENGINE_OK);
+	assert_true(tokenizer_is_end(&fixture.tokenizer, 3));
+	assert_false(tokenizer_is_end(&fixture.tokenizer, 7));
+	tokenizer_fixture_close(&fixture);
 }
 
 static void

@@ -29,6 +29,10 @@ typedef struct Builder
 	uint32_t   *slots;
 } Builder;
 
+/* With full-width bars and U+2581 for spaces */
+#define DEEPSEEK_END "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81" \
+	"sentence\xEF\xBD\x9C>"
+
 /* Texts of tokens that end a turn or a text, in models of all makers. */
 static const char *const end_texts[] = {
 	"<|eot_id|>",
@@ -43,7 +47,7 @@ static const char *const end_texts[] = {
 	"< EOT >",
 	"<EOT>",
 	"_<EOT>",
-	"<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>"
+	DEEPSEEK_END
 };
 
 /* How many of these, from the first, can be what ends a turn (eot) */

@@ -182,15 +182,23 @@ read_at(LargeObjectReader *reader, uint64 offset, char *buf, size_t length)
 	MemoryContextSwitchTo(old);
 }
 
+/* The next bytes above the frontier, hashed, into buf. */
+static void
+read_frontier(LargeObjectReader *reader, char *buf, size_t length)
+{
+	read_at(reader, reader->frontier, buf, length);
+	digest_add(reader->digest, buf, length);
+	reader->frontier += length;
+}
+
 static void
 next_piece(LargeObjectReader *reader)
 {
 	size_t		length = Min(reader->source.size - reader->frontier,
 							 LARGE_OBJECT_PIECE);
 
-	read_at(reader, reader->frontier, reader->piece, length);
-	digest_add(reader->digest, reader->piece, length);
-	reader->frontier += length;
+	reader->piece_used = 0;
+	read_frontier(reader, reader->piece, length);
 	reader->piece_used = length;
 }
 
@@ -231,25 +239,37 @@ read_some(LargeObjectReader *reader, uint64 offset, char *buf, size_t length)
 	return copy_from(reader->window, offset, n, offset, buf, length);
 }
 
+/* The same while hashing. */
+static size_t
+read_hashed(LargeObjectReader *reader, uint64 offset, char *buf, size_t length)
+{
+	size_t		n;
+
+	if (offset == reader->frontier && length >= LARGE_OBJECT_PIECE)
+	{
+		reader->piece_used = 0;
+		read_frontier(reader, buf, LARGE_OBJECT_PIECE);
+		return LARGE_OBJECT_PIECE;
+	}
+	while (offset >= reader->frontier)
+		next_piece(reader);
+	n = copy_from(reader->piece, reader->frontier - reader->piece_used,
+				  reader->piece_used, offset, buf, length);
+	if (n > 0)
+		return n;
+	return read_some(reader, offset, buf,
+					 Min(length, reader->frontier - offset));
+}
+
 static void
 reader_fill(LargeObjectReader *reader, uint64 offset, char *buf, size_t length)
 {
 	while (length > 0)
 	{
-		size_t		n = 0;
+		size_t		n = reader->digest != NULL ?
+			read_hashed(reader, offset, buf, length) :
+			read_some(reader, offset, buf, length);
 
-		if (reader->digest != NULL)
-		{
-			while (offset >= reader->frontier)
-				next_piece(reader);
-			n = copy_from(reader->piece, reader->frontier - reader->piece_used,
-						  reader->piece_used, offset, buf, length);
-			if (n == 0)
-				n = read_some(reader, offset, buf,
-							  Min(length, reader->frontier - offset));
-		}
-		else
-			n = read_some(reader, offset, buf, length);
 		offset += n;
 		buf += n;
 		length -= n;

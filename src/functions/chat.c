@@ -92,10 +92,16 @@ llm_ask_default(PG_FUNCTION_ARGS)
 Datum
 llm_chat(PG_FUNCTION_ARGS)
 {
+	const char *next;
+
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
+
+	/* an object in place of the messages may be meant as options */
+	next = JB_ROOT_IS_OBJECT(PG_GETARG_JSONB_P(1)) ? "{" : NULL;
 	return reply(fcinfo, OPTIONS_CHAT,
-				 model_lookup(ARG_CSTRING(0), MODEL_GENERATE), "vvv", 1);
+				 model_lookup_before(ARG_CSTRING(0), MODEL_GENERATE, next),
+				 "vvv", 1);
 }
 
 /* llm.chat(messages, options) */

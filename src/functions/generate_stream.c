@@ -8,10 +8,10 @@
  * only works in a select list: a FunctionScan collects all rows.  The SQL
  * function llm.generate_stream() is inlined to a sub-select that has it there.
  *
- * A row is held back while the text of its token is not certain (part of a
- * character, possible beginning of a stop text), at most until there is
- * another token: the text goes to the row that completes it, and at the end
- * there is always a row to take the rest.
+ * A row is held back until the text of its token is certain: the beginning of
+ * a stop text may still be taken away.  A character that is split over tokens
+ * stands in the row of the token that completes it, and the last row takes
+ * what is left at the end.
  *
  * The model is released at the last row, at a rescan and at the end of the
  * executor by a callback of the expression context; after an error, by the
@@ -39,7 +39,7 @@ typedef struct StreamRow
 	int64		position;
 	int32		token;
 	double		logprob;
-	size_t		begin;			/* of its text, in output->text */
+	size_t		end;			/* of its text, in the text as decoded so far */
 } StreamRow;
 
 typedef struct StreamState
@@ -47,8 +47,11 @@ typedef struct StreamState
 	ModelUse   *use;
 	Generation *generation;
 	Output	   *output;
-	bool		queued;			/* row is not returned yet */
-	StreamRow	row;
+	StreamRow  *rows;			/* those not returned yet: first .. n - 1 */
+	int			first;
+	int			n;
+	int			room;
+	size_t		returned;		/* bytes of text in rows before */
 } StreamState;
 
 static void
@@ -80,15 +83,9 @@ stream_begin(FunctionCallInfo fcinfo)
 										 1, true);
 	state->output = generation_add(state->generation, &list,
 								   generation_seed(options));
+	state->room = 16;
+	state->rows = palloc_array(StreamRow, state->room);
 	return state;
-}
-
-/* Does text of the last token wait to become certain? */
-static bool
-holds_text(const Output *output)
-{
-	return output->finish == FINISH_NONE &&
-		(output->stream.n_pending > 0 || output->stream.n_partial > 0);
 }
 
 /* Send the rows before to the client: the next one takes a while. */
@@ -99,57 +96,75 @@ send_rows(void)
 		pq_flush();
 }
 
-/*
- * The next row that is complete, and where its text ends; false when there is
- * none.
- */
-static bool
-next_row(StreamState *state, StreamRow *row, size_t *end)
+/* A row for the last token, whose text may not be certain. */
+static void
+queue_row(StreamState *state)
 {
-	Output	   *output = state->output;
+	const Output *output = state->output;
 
-	for (;;)
+	if (state->first == state->n)
+		state->first = state->n = 0;
+	if (state->n == state->room)
 	{
-		StreamRow	fresh;
-
-		if (state->queued && !holds_text(output))
-		{
-			*row = state->row;
-			*end = (size_t) output->text.len;
-			state->queued = false;
-			return true;
-		}
-		if (output->finish != FINISH_NONE)
-			return false;
-		send_rows();
-		generation_advance(state->generation, &output, 1);
-		if (!output->in_text)
-			continue;
-		fresh = (StreamRow)
-		{
-			output_tokens(output) - 1, output->token, output->logprob,
-				output->piece
-		};
-		*row = state->row;
-		*end = output->piece;
-		state->row = fresh;
-		if (state->queued)
-			return true;
-		state->queued = true;
+		state->room *= 2;
+		state->rows = repalloc_array(state->rows, StreamRow, state->room);
 	}
+	state->rows[state->n++] = (StreamRow)
+	{
+		output_tokens(output) - 1, output->token, output->logprob,
+			(size_t) output->text.len + output->stream.n_pending
+	};
 }
 
-static Datum
-form_row(FuncCallContext *funcctx, const StreamState *state,
-		 const StreamRow *row, size_t end)
+/* Is the text of the first row certain? */
+static bool
+row_is_ready(const StreamState *state)
 {
+	const Output *output = state->output;
+	bool		last = state->first + 1 == state->n;
+
+	if (state->first == state->n)
+		return false;
+	if (output->finish != FINISH_NONE)
+		return true;
+	return state->rows[state->first].end <= (size_t) output->text.len &&
+		!(last && output->stream.n_partial > 0);
+}
+
+/* Until the first row can be returned; false when there are no more. */
+static bool
+make_row(StreamState *state)
+{
+	while (!row_is_ready(state))
+	{
+		if (state->output->finish != FINISH_NONE)
+			return false;
+		send_rows();
+		generation_advance(state->generation, &state->output, 1);
+		if (state->output->in_text)
+			queue_row(state);
+	}
+	return true;
+}
+
+/* Take the first row: at the end the last one has all that is left. */
+static Datum
+take_row(FuncCallContext *funcctx, StreamState *state)
+{
+	const Output *output = state->output;
+	const StreamRow *row = &state->rows[state->first++];
+	size_t		begin = state->returned;
+	size_t		end = Min(row->end, (size_t) output->text.len);
 	Datum		values[4];
 	bool		nulls[4] = {false};
 
+	if (output->finish != FINISH_NONE && state->first == state->n)
+		end = (size_t) output->text.len;
+	state->returned = end;
 	values[0] = Int32GetDatum((int32) row->position);
 	values[1] = Int32GetDatum(row->token);
-	values[2] = PointerGetDatum(utf8_to_text(state->output->text.data +
-											 row->begin, end - row->begin));
+	values[2] = PointerGetDatum(utf8_to_text(output->text.data + begin,
+											 end - begin));
 	values[3] = Float8GetDatum(row->logprob);
 	return HeapTupleGetDatum(heap_form_tuple(funcctx->tuple_desc, values,
 											 nulls));
@@ -184,15 +199,13 @@ llm_stream(PG_FUNCTION_ARGS)
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	FuncCallContext *funcctx;
 	StreamState *state;
-	StreamRow	row;
-	size_t		end;
 
 	if (SRF_IS_FIRSTCALL())
 		first_call(fcinfo);
 	funcctx = SRF_PERCALL_SETUP();
 	state = funcctx->user_fctx;
-	if (state != NULL && next_row(state, &row, &end))
-		SRF_RETURN_NEXT(funcctx, form_row(funcctx, state, &row, end));
+	if (state != NULL && make_row(state))
+		SRF_RETURN_NEXT(funcctx, take_row(funcctx, state));
 	if (state != NULL)
 	{
 		UnregisterExprContextCallback(rsinfo->econtext, stream_end,

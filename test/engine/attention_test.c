@@ -38,6 +38,7 @@ typedef struct Bed
 	float	   *q;
 	float	   *slopes;
 	size_t		out_size;
+	size_t		scratch_size;
 } Bed;
 
 typedef struct Shape
@@ -130,10 +131,9 @@ make_bed(Bed *bed, const Shape *shape)
 	bed->slopes = numbers((size_t) shape->group, NUMBERS_PLAIN);
 	task->q = bed->q;
 	task->slopes = shape->alibi ? bed->slopes : NULL;
-	task->scratch = numbers_blank(attention_scratch(shape->head_dim,
-													shape->value_dim,
-													shape->group,
-													shape->n_queries));
+	bed->scratch_size = attention_scratch(shape->head_dim, shape->value_dim,
+										  shape->group, shape->n_queries);
+	task->scratch = numbers_blank(bed->scratch_size);
 	bed->out_size = task->out_stride * (size_t) shape->n_queries;
 	bed->visible = calloc((size_t) bed->n_pages, sizeof(*bed->visible));
 	task->pages = bed->visible;
@@ -250,6 +250,8 @@ check_sets(const Shape *shape)
 		free(parts);
 	}
 	check_rows(&bed, shape);
+	assert_memory_equal(bed.task.scratch + bed.scratch_size, numbers_canaries,
+						sizeof(numbers_canaries));
 	free(want);
 	free_bed(&bed);
 }

@@ -10,6 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FOUR NUMBER_CANARY, NUMBER_CANARY, NUMBER_CANARY, NUMBER_CANARY
+
+const uint32_t numbers_canaries[16] = {FOUR, FOUR, FOUR, FOUR};
+
 static uint64_t state = 1;
 
 void

@@ -39,4 +39,6 @@ extern float *numbers_blank(size_t n);
 
 #define NUMBER_CANARY 0x7fc0dead	/* a NaN: reading one shows */
 
+extern const uint32_t numbers_canaries[16];
+
 #endif							/* TEST_NUMBERS_H */

@@ -209,6 +209,29 @@ page_keys(const Walk *walk, int64_t first, int page)
 							  walk->task->head_dim * KV_PAGE_POSITIONS);
 }
 
+/*
+ * What comes one block later, to be prefetched, as generation reads all keys
+ * and values of a sequence from memory once.  Converted blocks were fetched
+ * by the conversion.
+ */
+static const uint8_t *
+page_ahead(const Walk *walk, int64_t first, int page)
+{
+	int64_t		next = first + ATTENTION_BLOCK + page * KV_PAGE_POSITIONS;
+
+	if (next < row_keys(walk, 0).end)
+		first += ATTENTION_BLOCK;
+	return block_page(walk, first, page);
+}
+
+static const uint8_t *
+keys_ahead(const Walk *walk, int64_t first, int page)
+{
+	if (!walk->direct)
+		return page_keys(walk, first, page);
+	return page_ahead(walk, first, page) + walk->task->k_offset;
+}
+
 /* Products of queries and keys: p[row][key] for the pages that are seen */
 static void
 tile_scores(const Walk *walk, int row, int n_rows, int64_t first)
@@ -231,7 +254,7 @@ tile_scores(const Walk *walk, int row, int n_rows, int64_t first)
 		for (int i = 0; i < n; i++)
 		{
 			tile.w[i] = page_keys(walk, first, pages.begin + i);
-			tile.ahead[i] = tile.w[i];
+			tile.ahead[i] = keys_ahead(walk, first, pages.begin + i);
 		}
 		tile.out = walk->p + row * ATTENTION_BLOCK +
 			pages.begin * KV_PAGE_POSITIONS;
@@ -241,11 +264,11 @@ tile_scores(const Walk *walk, int row, int n_rows, int64_t first)
 }
 
 /*
- * Scale, softcap and ALiBi of one row's scores, in place; keys that it does
- * not see get -inf.
+ * Scale, softcap and ALiBi of one row's scores; keys that it does not see get
+ * -inf.
  */
-static void
-finish_scores(const Walk *walk, int row, int64_t first)
+LANES_INLINE void
+finish_scores(const Walk *walk, int row, int64_t first, Lanes s[BLOCK_PAGES])
 {
 	const AttentionTask *task = walk->task;
 	KeyRange	keys = block_keys(walk, row, first);
@@ -253,60 +276,92 @@ finish_scores(const Walk *walk, int row, int64_t first)
 	int			end = (int) (keys.end - first);
 	int64_t		position = task->first_position + walk->first_query +
 		row / task->group;
-	float	   *p = walk->p + (size_t) row * ATTENTION_BLOCK;
+	const float *p = walk->p + (size_t) row * ATTENTION_BLOCK;
 	Lanes		finite = lanes_zero();
 
-	for (int i = 0; i < ATTENTION_BLOCK; i += LANES)
+	for (int i = 0; i < BLOCK_PAGES; i++)
 	{
-		LaneMask	seen = lane_range(begin - i, end - i);
-		Lanes		s = lanes_mul(lanes_load(p + i), lanes_set(task->scale));
-
+		s[i] = lanes_mul(lanes_load(p + i * LANES), lanes_set(task->scale));
 		if (task->softcap > 0.0f)
-			s = lanes_mul(lanes_set(task->softcap),
-						  lanes_tanh(lanes_div(s, lanes_set(task->softcap))));
+			s[i] = lanes_mul(lanes_set(task->softcap),
+							 lanes_tanh(lanes_div(s[i],
+												  lanes_set(task->softcap))));
 		if (task->slopes != NULL)
 		{
 			Lanes		slope = lanes_set(task->slopes[row % task->group]);
-			Lanes		distance = lanes_distance((int32_t)
-												  (first + i - position));
+			Lanes		distance = lanes_distance((int32_t) (first + i * LANES -
+															 position));
 
-			s = lanes_sub(s, lanes_mul(slope, distance));
+			s[i] = lanes_sub(s[i], lanes_mul(slope, distance));
 		}
-		/* infinity or NaN times 0 is NaN */
-		finite = lanes_fma(lanes_select(seen, s, lanes_zero()), lanes_zero(),
-						   finite);
-		lanes_store(p + i, lanes_select(seen, s, lanes_set(-F32_INFINITY)));
+	}
+
+	/* infinity or NaN times 0 is NaN */
+	if (begin == 0 && end == ATTENTION_BLOCK)
+	{
+		for (int i = 0; i < BLOCK_PAGES; i++)
+			finite = lanes_fma(s[i], lanes_zero(), finite);
+	}
+	else
+	{
+		for (int i = 0; i < BLOCK_PAGES; i++)
+		{
+			LaneMask	seen = lane_range(begin - i * LANES, end - i * LANES);
+
+			finite = lanes_fma(lanes_select(seen, s[i], lanes_zero()),
+							   lanes_zero(), finite);
+			s[i] = lanes_select(seen, s[i], lanes_set(-F32_INFINITY));
+		}
 	}
 	if (lane_bits(lanes_is_nan(finite)) != 0)
 		walk->finite[row] = ATTENTION_POISON;
 }
 
-/* From scores to exp(s - m), with the row's running m, l and c */
-static void
-softmax_row(const Walk *walk, int row)
+/*
+ * From scores to exp(s - m); returns their Sum16, and m, which was
+ * walk->m[row], in *m.
+ */
+static float
+softmax_row(const Walk *walk, int row, int64_t first, float *m)
 {
 	float	   *p = walk->p + (size_t) row * ATTENTION_BLOCK;
 	Lanes		s[BLOCK_PAGES];
 	Lanes		max = lanes_set(walk->m[row]);
 	Lanes		sum = lanes_zero();
-	float		m;
 
+	finish_scores(walk, row, first, s);
 	for (int i = 0; i < BLOCK_PAGES; i++)
-	{
-		s[i] = lanes_load(p + i * LANES);
 		max = lanes_max(s[i], max);
-	}
-	m = lanes_largest(max);
-	max = lanes_set(m);
+	*m = lanes_largest(max);
+	max = lanes_set(*m);
 	for (int i = 0; i < BLOCK_PAGES; i++)
 	{
-		s[i] = lanes_exp(lanes_sub(s[i], max));
+		s[i] = lanes_exp_not_positive(lanes_sub(s[i], max));
 		lanes_store(p + i * LANES, s[i]);
 		sum = lanes_add(sum, s[i]);
 	}
-	walk->c[row] = f32_exp(walk->m[row] - m);
-	walk->l[row] = f32_fma(walk->l[row], walk->c[row], lanes_sum(sum));
-	walk->m[row] = m;
+	return lanes_sum(sum);
+}
+
+/* The softmax of a tile's rows, with their running m, l and c */
+static void
+tile_softmax(const Walk *walk, int row, int n_rows, int64_t first)
+{
+	float		m[LANES] = {0};
+	float		sum[LANES] = {0};
+	Lanes		new_m;
+	Lanes		c;
+
+	for (int r = 0; r < n_rows; r++)
+		sum[r] = softmax_row(walk, row + r, first, &m[r]);
+	new_m = lanes_load(m);
+	c = lanes_exp_not_positive(lanes_sub(lanes_load_n(walk->m + row, n_rows),
+										 new_m));
+	lanes_store_n(walk->c + row, c, n_rows);
+	lanes_store_n(walk->l + row,
+				  lanes_fma(lanes_load_n(walk->l + row, n_rows), c,
+							lanes_load(sum)), n_rows);
+	lanes_store_n(walk->m + row, new_m, n_rows);
 }
 
 /*
@@ -334,11 +389,17 @@ add_values(const Walk *walk, int row, int n_rows, int64_t first, int begin,
 			ATTENTION_BLOCK;
 		const uint8_t *v = (const uint8_t *) walk->v +
 			(size_t) begin * tile.w_step;
+		const uint8_t *ahead = v;
 
 		until = until < end ? until : end;
 		if (walk->direct)
-			v = block_page(walk, first, page) + task->v_offset +
+		{
+			size_t		at = task->v_offset +
 				(size_t) (begin % KV_PAGE_POSITIONS) * tile.w_step;
+
+			v = block_page(walk, first, page) + at;
+			ahead = page_ahead(walk, first, page) + at;
+		}
 		tile.x = walk->p + row * ATTENTION_BLOCK + begin;
 		tile.k = until - begin;
 		for (size_t column = 0; column < walk->value_stride;)
@@ -350,7 +411,7 @@ add_values(const Walk *walk, int row, int n_rows, int64_t first, int begin,
 			for (int i = 0; i < n; i++)
 			{
 				tile.w[i] = v + (column + i * LANES) * element;
-				tile.ahead[i] = tile.w[i];
+				tile.ahead[i] = ahead + (column + i * LANES) * element;
 			}
 			tile.out = walk->o + row * walk->value_stride + column;
 			KERNEL(tile) (&tile, n_rows, n);
@@ -427,11 +488,7 @@ walk_block(const Walk *walk, int64_t first, bool with_values)
 	{
 		n = tile_rows(end - r);
 		tile_scores(walk, r, n, first);
-		for (int i = r; i < r + n; i++)
-		{
-			finish_scores(walk, i, first);
-			softmax_row(walk, i);
-		}
+		tile_softmax(walk, r, n, first);
 		if (with_values)
 			tile_values(walk, r, n, first);
 	}
@@ -579,11 +636,14 @@ KERNEL(attention_row) (const AttentionTask *task, int i, int g, float *score,
 		 first < keys.end; first += ATTENTION_BLOCK)
 	{
 		KeyRange	seen = keys_within(keys, first, ATTENTION_BLOCK);
+		Lanes		s[BLOCK_PAGES];
 
 		if (!walk.direct)
 			convert_block(&walk, 0, 1, first);
 		tile_scores(&walk, 0, 1, first);
-		finish_scores(&walk, 0, first);
+		finish_scores(&walk, 0, first, s);
+		for (int page = 0; page < BLOCK_PAGES; page++)
+			lanes_store(walk.p + page * LANES, s[page]);
 		memcpy(score + seen.begin, walk.p + (seen.begin - first),
 			   (seen.end - seen.begin) * sizeof(float));
 	}

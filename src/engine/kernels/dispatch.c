@@ -67,8 +67,10 @@ static const KernelSet soft_set = SET_OF_KERNELS("reference-soft", soft);
 
 #if defined(__x86_64__)
 
+DEFINE_MATMUL(avx2)
 DEFINE_MATMUL(avx512)
 
+static const KernelSet avx2_set = SET_OF_KERNELS("avx2", avx2);
 static const KernelSet avx512_set = SET_OF_KERNELS("avx512", avx512);
 
 typedef struct Features
@@ -135,6 +137,8 @@ nth_set(int i)
 		case 1:
 			return &soft_set;
 		case 2:
+			return have.avx2 ? &avx2_set : NULL;
+		case 3:
 			return have.avx512 ? &avx512_set : NULL;
 		default:
 			return NULL;

@@ -38,7 +38,7 @@ typedef Lanes LaneMask;			/* all bits of a lane set or none */
 
 /* Panels that are computed together with a number of rows: registers */
 #define TILE_ROWS 6
-#define TILE_PANELS(rows) ((rows) == 1 ? 4 : (rows) <= 3 ? 2 : 1)
+#define TILE_PANELS(rows) ((rows) == 1 ? 4 : (rows) == 2 ? 2 : 1)
 
 LANES_INLINE Lanes
 lanes_pair(__m256 lower, __m256 upper)

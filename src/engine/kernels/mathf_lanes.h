@@ -12,8 +12,9 @@
 /* p * x + c */
 #define HORNER(p, x, c) lanes_fma(p, x, lanes_set(c))
 
+/* f32_exp of what is not above 0 (nor NaN, which has no defined result) */
 LANES_INLINE Lanes
-lanes_exp(Lanes x)
+lanes_exp_not_positive(Lanes x)
 {
 	const Lanes round = lanes_set(EXP_ROUND);
 	Lanes		t = lanes_fma(x, lanes_set(EXP_LOG2E), round);
@@ -28,9 +29,15 @@ lanes_exp(Lanes x)
 	p = HORNER(p, r, EXP_C2);
 	p = lanes_add(lanes_fma(p, lanes_mul(r, r), r), lanes_set(1.0f));
 	p = lanes_add_exponent(p, t);
-	p = lanes_select(lanes_less(x, lanes_set(EXP_LOWEST)), lanes_zero(), p);
+	return lanes_select(lanes_less(x, lanes_set(EXP_LOWEST)), lanes_zero(), p);
+}
+
+LANES_INLINE Lanes
+lanes_exp(Lanes x)
+{
 	return lanes_select(lanes_not_at_most(x, lanes_set(EXP_HIGHEST)),
-						lanes_add(x, lanes_set(F32_INFINITY)), p);
+						lanes_add(x, lanes_set(F32_INFINITY)),
+						lanes_exp_not_positive(x));
 }
 
 LANES_INLINE Lanes

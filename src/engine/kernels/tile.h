@@ -33,7 +33,8 @@ typedef struct Tile
 	size_t		w_step;			/* bytes from step to step of a panel */
 
 	/*
-	 * With one row, which memory bounds: what to prefetch in the same step.
+	 * What to prefetch in the same step, at the same distance from the start;
+	 * w itself if nothing.
 	 */
 	const uint8_t *ahead[TILE_MAX_PANELS];
 	const float *x;				/* [rows][x_stride] */

@@ -11,6 +11,9 @@
  */
 #include "kernels/tile.h"
 
+/* Shapes that memory may bound; elsewhere prefetching takes slots of loads. */
+#define TILE_PREFETCHES(type, rows) ((rows) == 1 || (type) != TILE_F32)
+
 LANES_INLINE Lanes
 tile_weights(TileType type, const uint8_t *p)
 {
@@ -52,9 +55,9 @@ run_tile(const Tile *tile, const TileType type, const int rows,
 #pragma GCC unroll 8
 		for (int p = 0; p < panels; p++)
 		{
-			if (rows == 1)
+			if (TILE_PREFETCHES(type, rows))
 				_mm_prefetch((const char *) tile->ahead[p] + step,
-							 _MM_HINT_T0);
+							 _MM_HINT_T1);
 			weights[p] = tile_weights(type, w[p] + step);
 		}
 #pragma GCC unroll 8

@@ -163,11 +163,12 @@ read_escape(Parser *self)
 	static const char to[] = "\"\\/\b\f\n\r\t";
 	int			c = peek(self);
 	const char *found;
-	char		buf[UTF8_LONGEST];
-	uint32_t	code = 0;
 
 	if (c == 'u')
 	{
+		char		buf[UTF8_LONGEST];
+		uint32_t	code = 0;
+
 		self->position++;
 		ENGINE_TRY(read_code(self, &code));
 		put_string(self, buf, (size_t) utf8_encode(code, buf));
@@ -441,10 +442,12 @@ same_text(const JsonNode *a, const JsonNode *b)
 	return a->length == b->length && memcmp(a->text, b->text, a->length) == 0;
 }
 
-/* Look for a key that an object has twice; slots are NULL before and after. */
+/*
+ * Look for a key that an object has twice.  Slots hold the number of a key's
+ * node plus one, and zero before and after.
+ */
 static EngineCode
-check_object(Parser *self, const JsonNode *object, const JsonNode **slots,
-			 size_t mask)
+check_object(Parser *self, const JsonNode *object, size_t *slots, size_t mask)
 {
 	const JsonNode *key = json_first(object);
 	EngineCode	code = ENGINE_OK;
@@ -456,15 +459,16 @@ check_object(Parser *self, const JsonNode *object, const JsonNode **slots,
 
 		if (i % 256 == 255 && engine_interrupted(self->host))
 			return engine_cancelled(self->status);
-		while (slots[slot] != NULL && !same_text(slots[slot], key))
+		while (slots[slot] != 0 &&
+			   !same_text(&self->nodes[slots[slot] - 1], key))
 			slot = (slot + 1) & mask;
-		if (slots[slot] != NULL)
+		if (slots[slot] != 0)
 			code = engine_fail(self->status, ENGINE_CORRUPT,
 							   "invalid JSON at byte %zu: key \"%s\" "
 							   "occurs twice", key->offset,
 							   engine_printable(key->text, key->length, buf,
 												sizeof(buf)));
-		slots[slot] = key;
+		slots[slot] = (size_t) (key - self->nodes) + 1;
 		key = json_after(key + 1);
 	}
 	memset(slots, 0, (mask + 1) * sizeof(*slots));
@@ -475,7 +479,7 @@ check_object(Parser *self, const JsonNode *object, const JsonNode **slots,
 static EngineCode
 check_keys(Parser *self, EngineArena *arena)
 {
-	const JsonNode **slots;
+	size_t	   *slots;
 	size_t		most = 4;
 
 	while (most < self->largest * 2)

@@ -150,7 +150,7 @@ settle_run(Normaliser *self)
 static void
 write_run(Normaliser *self)
 {
-	char		buf[UTF8_LONGEST];
+	char		buf[UTF8_LONGEST] = {0};
 
 	for (size_t i = 0; i < self->n; i++)
 	{

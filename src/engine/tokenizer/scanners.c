@@ -462,7 +462,7 @@ after_space(const Pretokenizer *self, size_t position, size_t end)
 	int			length;
 	uint32_t	class = class_at(self, position, end, &length);
 
-	return class & UNICODE_SPACE ? position + (size_t) length : position;
+	return (class & UNICODE_SPACE) ? position + (size_t) length : position;
 }
 
 /* \s?CLASS+ */

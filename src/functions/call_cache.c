@@ -42,6 +42,7 @@ add_model(StringInfo buf, const ModelRef *model)
 CallKey
 call_key(FunctionCallInfo fcinfo, const char *kinds, const ModelRef *model)
 {
+	CallKey		key = {NULL, 0};
 	StringInfoData buf;
 
 	initStringInfo(&buf);
@@ -64,18 +65,14 @@ call_key(FunctionCallInfo fcinfo, const char *kinds, const ModelRef *model)
 			uint32		size = VARSIZE_ANY_EXHDR(value);
 
 			if ((int64) size > LONGEST_KEY - buf.len)
-				return (CallKey)
-			{
-				NULL, 0
-			};
+				return key;
 			appendBinaryStringInfo(&buf, (const char *) &size, sizeof(size));
 			appendBinaryStringInfo(&buf, VARDATA_ANY(value), (int) size);
 		}
 	}
-	return (CallKey)
-	{
-		buf.data, (size_t) buf.len
-	};
+	key.bytes = buf.data;
+	key.length = (size_t) buf.len;
+	return key;
 }
 
 bool

@@ -191,6 +191,17 @@ messages_read(const Jsonb *jsonb)
 	return messages;
 }
 
+static void
+add_message(Messages *messages, ChatRole role, const char *utf8,
+			size_t length)
+{
+	ChatMessage *message = &messages->items[messages->n++];
+
+	message->role = role;
+	message->content = utf8;
+	message->length = length;
+}
+
 Messages
 messages_ask(const char *utf8, size_t length, const Options *options)
 {
@@ -198,14 +209,9 @@ messages_ask(const char *utf8, size_t length, const Options *options)
 
 	messages.items = palloc0_array(ChatMessage, 2);
 	if (options->system != NULL)
-		messages.items[messages.n++] = (ChatMessage)
-		{
-			CHAT_SYSTEM, options->system, strlen(options->system)
-		};
-	messages.items[messages.n++] = (ChatMessage)
-	{
-		CHAT_USER, utf8, length
-	};
+		add_message(&messages, CHAT_SYSTEM, options->system,
+					strlen(options->system));
+	add_message(&messages, CHAT_USER, utf8, length);
 	return messages;
 }
 

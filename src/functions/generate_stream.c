@@ -101,6 +101,7 @@ static void
 queue_row(StreamState *state)
 {
 	const Output *output = state->output;
+	StreamRow  *row;
 
 	if (state->first == state->n)
 		state->first = state->n = 0;
@@ -109,11 +110,11 @@ queue_row(StreamState *state)
 		state->room *= 2;
 		state->rows = repalloc_array(state->rows, StreamRow, state->room);
 	}
-	state->rows[state->n++] = (StreamRow)
-	{
-		output_tokens(output) - 1, output->token, output->logprob,
-			(size_t) output->text.len + output->stream.n_pending
-	};
+	row = &state->rows[state->n++];
+	row->position = output_tokens(output) - 1;
+	row->token = output->token;
+	row->logprob = output->logprob;
+	row->end = (size_t) output->text.len + output->stream.n_pending;
 }
 
 /* Is the text of the first row certain? */

@@ -123,10 +123,9 @@ generation_begin(ModelUse *use, const Options *options, int64 longest_prompt,
 	generation->options = options;
 	generation->want_logprobs = want_logprobs;
 	generation->max_outputs = max_outputs;
-	generation->pool = (KvPool)
-	{
-		page_get, page_put, use->context
-	};
+	generation->pool.get = page_get;
+	generation->pool.put = page_put;
+	generation->pool.arg = use->context;
 	generation->rows = palloc0_array(StepRow, max_outputs);
 	generation->sequences = palloc0_array(KvSequence *, max_outputs);
 	generation->running = palloc0_array(Output *, max_outputs);
@@ -313,17 +312,16 @@ collect_rows(Generation *generation, Output *const *outputs, int n)
 	for (int i = 0; i < n; i++)
 	{
 		Output	   *output = outputs[i];
+		StepRow    *row;
 
 		if (output_tokens(output) == 0)
 			continue;
 		reserve_page(generation->use, &output->kv, output->n_history);
-		generation->rows[n_rows] = (StepRow)
-		{
-			.token = output->token,
-				.sequence = n_rows,
-				.position = output->n_history - 1,
-				.output = true
-		};
+		row = &generation->rows[n_rows];
+		row->token = output->token;
+		row->sequence = n_rows;
+		row->position = output->n_history - 1;
+		row->output = true;
 		generation->sequences[n_rows] = &output->kv;
 		generation->running[n_rows] = output;
 		n_rows++;

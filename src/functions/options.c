@@ -189,12 +189,13 @@ static const OptionRow table[] = {
 };
 
 /* The functions of each scope, for texts. */
-static const struct
+typedef struct ScopeFunctions
 {
 	OptionScope scope;
 	const char *functions[4];
-}			scope_functions[] =
-{
+} ScopeFunctions;
+
+static const ScopeFunctions scope_functions[] = {
 	{OPTIONS_GENERATE, {"generate", "generate_stream", "generate_batch"}},
 	{OPTIONS_COMPLETION, {"completion"}},
 	{OPTIONS_ASK, {"ask"}},
@@ -420,14 +421,14 @@ choice_value(const OptionRow *row, const char *text)
 static char *
 text_value(const OptionRow *row, const JsonbValue *value)
 {
-	char	   *text;
+	char	   *utf8;
 
 	if (value->type != jbvString)
 		wrong_type(row);
-	text = value_utf8(value);
+	utf8 = value_utf8(value);
 	if (row->choices != NULL)
-		(void) choice_value(row, text);
-	return text;
+		(void) choice_value(row, utf8);
+	return utf8;
 }
 
 static void

@@ -345,6 +345,7 @@ test_edges(void **state)
 	float		logits[4] = {-INFINITY, 1.0f, 1.0f, -INFINITY};
 	float		none[4] = {-INFINITY, -INFINITY, -INFINITY, -INFINITY};
 	int32_t		ends[2] = {1, 2};
+	static const double temperatures[4] = {0, 1, 1e-300, 10};
 	SamplerOptions options = {
 		.typical_p = 1, .top_p = 1, .repeat_penalty = 1
 	};
@@ -358,7 +359,7 @@ test_edges(void **state)
 	for (int i = 0; i < 4; i++)
 	{
 		/* greedy; the smallest kept sets; a tiny and the largest temperature */
-		options.temperature = (const double[]) {0, 1, 1e-300, 10}[i];
+		options.temperature = temperatures[i];
 		options.top_p = options.typical_p = i == 1 ? 0 : 1;
 		options.min_p = i == 1 ? 1 : 0;
 		options.top_k = i == 1 ? 1 : 0;

@@ -197,7 +197,7 @@ test_stops(void **state)
 	/* "to" is complete before "stop" is */
 	assert_string_equal(run_bytes("a stop", 6, stops, 3).text, "a s");
 	/* of two that end at the same byte the longer one counts */
-	stops[2] = (StopText) {"op", 2};
+	stops[2].text = "op";
 	assert_string_equal(run_bytes("a stop", 6, stops, 3).text, "a ");
 	/* a beginning that comes to nothing is given back */
 	result = run_bytes("ssto", 4, stops, 2);
@@ -206,7 +206,8 @@ test_stops(void **state)
 	assert_string_equal(run_bytes("stostop", 7, stops, 1).text, "sto");
 	/* nothing before, and the replacement of an unfinished tail */
 	assert_string_equal(run_bytes("stop it", 7, stops, 1).text, "");
-	stops[0] = (StopText) {REPLACED, 3};
+	stops[0].text = REPLACED;
+	stops[0].length = 3;
 	result = run_bytes("a\xE6\x97", 3, stops, 1);
 	assert_string_equal(result.text, "a");
 	assert_true(result.stopped);
@@ -265,6 +266,7 @@ test_random(void **state)
 {
 	static const char *const parts[] = {"a", "b", "ab", "ba", "\xC3", "\xA9",
 	"\xC3\xA9", "\xE6\x97", "\xA5", "\xF0\x9F\x98\x80", "\xFF"};
+	static const char *const letters[] = {"a", "b", "\xC3\xA9", REPLACED};
 	int			stopped = 0;
 
 	(void) state;
@@ -290,9 +292,9 @@ test_random(void **state)
 		{
 			texts[i][0] = '\0';
 			for (int j = 1 + number_below(3); j > 0; j--)
-				strcat(texts[i], (const char *[]) {"a", "b", "\xC3\xA9",
-				REPLACED}[number_below(4)]);
-			stops[i] = (StopText) {texts[i], strlen(texts[i])};
+				strcat(texts[i], letters[number_below(4)]);
+			stops[i].text = texts[i];
+			stops[i].length = strlen(texts[i]);
 		}
 		reference(bytes, n, stops, n_stops, &expected);
 		result = run_bytes(bytes, n, stops, n_stops);

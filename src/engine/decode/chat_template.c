@@ -16,6 +16,7 @@
 #include "base/border.h"
 #include "decode/chat_template.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* The text under construction. */
@@ -738,14 +739,16 @@ system_in_literal(const ChatFamily *family, const char *literal,
 	char		closing[32];
 	const char *begin;
 	const char *end;
+	size_t		n;
+
+	snprintf(opening, sizeof(opening), "%s%s%s", family->before_role,
+			 family->roles[CHAT_SYSTEM], family->after_role);
+	snprintf(closing, sizeof(closing), "%s", family->after_content);
 
 	/* the newline behind an end token may be in another literal */
-	strcpy(opening, family->before_role);
-	strcat(opening, family->roles[CHAT_SYSTEM]);
-	strcat(opening, family->after_role);
-	strcpy(closing, family->after_content);
-	if (closing[strlen(closing) - 1] == '\n')
-		closing[strlen(closing) - 1] = '\0';
+	n = strlen(closing);
+	if (n > 0 && closing[n - 1] == '\n')
+		closing[n - 1] = '\0';
 
 	begin = find(literal, length, opening);
 	if (begin == NULL)

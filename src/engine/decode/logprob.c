@@ -56,7 +56,10 @@ void
 top_tokens(const float *logits, int32_t n_tokens, int32_t k, TokenLogit *top)
 {
 	for (int32_t i = 0; i < k; i++)
-		top[i] = (TokenLogit) {i, logits[i]};
+	{
+		top[i].token = i;
+		top[i].logit = logits[i];
+	}
 	for (int32_t i = k / 2 - 1; i >= 0; i--)
 		sink(top, k, i);
 	for (int32_t i = k; i < n_tokens; i++)
@@ -64,7 +67,8 @@ top_tokens(const float *logits, int32_t n_tokens, int32_t k, TokenLogit *top)
 		/* later ids lose ties, so only a larger logit can enter */
 		if (k > 0 && logits[i] > top[0].logit)
 		{
-			top[0] = (TokenLogit) {i, logits[i]};
+			top[0].token = i;
+			top[0].logit = logits[i];
 			sink(top, k, 0);
 		}
 	}

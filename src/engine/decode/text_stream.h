@@ -27,8 +27,8 @@ typedef struct TextStream
 	int			n_stops;
 	const StopText *stops;
 	bool		special;		/* show control tokens (detokenize) */
-	bool		first;			/* set after open by who decodes a text from its
-								 * start: SPM's first space is dropped */
+	bool		first;			/* set after open by who decodes a text from
+								 * its start: SPM's first space is dropped */
 	bool		stopped;		/* a stop text was met */
 	EngineArena *arena;
 	char	   *piece;			/* partial, then the bytes of one token */

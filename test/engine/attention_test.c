@@ -459,8 +459,9 @@ reference_is_attention(void **state)
 static void
 rows_explain_results(void **state)
 {
-	Shape		shape = {.head_dim = 24,.value_dim = 16,.group = 3,.n_keys = 700,
-	.first_position = 690,.n_queries = 10,.causal = true,.amplitude = 1.0f};
+	Shape		shape = {.head_dim = 24,.value_dim = 16,.group = 3,
+		.n_keys = 700,.first_position = 690,.n_queries = 10,.causal = true,
+	.amplitude = 1.0f};
 	Bed			bed;
 	float	   *out;
 	float	   *row;
@@ -539,6 +540,35 @@ bad_scores_poison_their_row(void **state)
 	}
 }
 
+/*
+ * The reference, bit by bit: the same with every compiler and processor.  When
+ * this changes on purpose, NUMERICS_VERSION must be raised.
+ */
+static void
+bits_are_those_of_the_version(void **state)
+{
+	uint64_t	hash = 0;
+
+	(void) state;
+	numbers_seed(8);
+	for (int turn = 0; turn < 20; turn++)
+	{
+		Shape		shape = {.head_dim = 24,.value_dim = 20,.group = 2};
+		Bed			bed;
+		float	   *out;
+
+		random_options(&shape);
+		bound_work(&shape);
+		make_bed(&bed, &shape);
+		out = attend(&bed, reference);
+		hash = numbers_hash(hash, out, bed.out_size * sizeof(float));
+		free(out);
+		free_bed(&bed);
+	}
+	assert_int_equal(NUMERICS_VERSION, 1);
+	assert_true(hash == UINT64_C(0xd47e88544565ed87));
+}
+
 int
 main(void)
 {
@@ -550,6 +580,7 @@ main(void)
 		cmocka_unit_test(reference_is_attention),
 		cmocka_unit_test(rows_explain_results),
 		cmocka_unit_test(bad_scores_poison_their_row),
+		cmocka_unit_test(bits_are_those_of_the_version),
 	};
 
 	reference = kernels_nth(0);

@@ -24,6 +24,7 @@
 
 #include "base/math64.h"
 #include "kernels/half.h"
+#include "kernels/kernels.h"
 #include "kernels/mathf.h"
 
 #define STRIDE 257
@@ -259,7 +260,8 @@ half_rounds_to_nearest_even(void **state)
 static double
 uniform(double low, double high)
 {
-	double		u = ((double) number_bits() + number_bits() * 0x1p-32) * 0x1p-32;
+	double		low_bits = number_bits() * 0x1p-32;
+	double		u = ((double) number_bits() + low_bits) * 0x1p-32;
 
 	return low + u * (high - low);
 }
@@ -382,6 +384,61 @@ sums_of_exponentials(void **state)
 	}
 }
 
+static uint64_t
+hash_function(float (*function) (float))
+{
+	uint64_t	hash = 0;
+
+	for (uint64_t bits = 0; bits < UINT64_C(1) << 32; bits += 65537)
+	{
+		float		x = f32_from_bits((uint32_t) bits);
+		float		y;
+
+		if (!f32_is_finite(x))
+			continue;
+		y = function(x);
+		hash = numbers_hash(hash, &y, sizeof(y));
+	}
+	return hash;
+}
+
+static uint64_t
+hash_double_functions(void)
+{
+	uint64_t	hash = 0;
+
+	for (int i = 0; i < 20000; i++)
+	{
+		double		x = (i - 9999.5) * 0.07;
+		double		y[5];
+
+		y[0] = math_exp(x);
+		y[1] = math_log(fabs(x));
+		y[2] = math_pow(i + 1.0, x / 700);
+		math_sincos(x * 1000, &y[3], &y[4]);
+		hash = numbers_hash(hash, y, sizeof(y));
+	}
+	return hash;
+}
+
+/*
+ * The definition, bit by bit: the same with every compiler and processor.
+ * When one of these changes on purpose, NUMERICS_VERSION must be raised.
+ */
+static void
+bits_are_those_of_the_version(void **state)
+{
+	(void) state;
+	assert_int_equal(NUMERICS_VERSION, 1);
+	assert_true(hash_function(f32_exp) == UINT64_C(0x8600c58ff97999c6));
+	assert_true(hash_function(f32_tanh) == UINT64_C(0x5880807d214f5efd));
+	assert_true(hash_function(f32_erf) == UINT64_C(0xc88bacdd817ed833));
+	assert_true(hash_function(f32_silu) == UINT64_C(0xfa33a26cde37e66a));
+	assert_true(hash_function(f32_gelu_tanh) == UINT64_C(0x704c47bd9676173f));
+	assert_true(hash_function(f32_gelu_erf) == UINT64_C(0xa6aa7816d0a97195));
+	assert_true(hash_double_functions() == UINT64_C(0x751621bae353af65));
+}
+
 int
 main(void)
 {
@@ -396,6 +453,7 @@ main(void)
 		cmocka_unit_test(large_angles_are_near),
 		cmocka_unit_test(double_functions_at_edges),
 		cmocka_unit_test(sums_of_exponentials),
+		cmocka_unit_test(bits_are_those_of_the_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -110,3 +110,16 @@ numbers_blank(size_t n)
 {
 	return room(n);
 }
+
+/* FNV-1a */
+uint64_t
+numbers_hash(uint64_t hash, const void *data, size_t size)
+{
+	const uint8_t *bytes = data;
+
+	if (hash == 0)
+		hash = UINT64_C(0xcbf29ce484222325);
+	for (size_t i = 0; i < size; i++)
+		hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+	return hash;
+}

@@ -37,6 +37,9 @@ extern float *numbers(size_t n, NumberKind kind);
 /* n canaries (and those behind) */
 extern float *numbers_blank(size_t n);
 
+/* A checksum of size bytes, on top of that of what came before (or 0) */
+extern uint64_t numbers_hash(uint64_t hash, const void *data, size_t size);
+
 #define NUMBER_CANARY 0x7fc0dead	/* a NaN: reading one shows */
 
 extern const uint32_t numbers_canaries[16];

@@ -50,6 +50,7 @@ typedef struct Walk
 			   *sum_l,
 			   *c,				/* exp(old m - new m) */
 			   *finite;			/* 0, or NaN after a bad score */
+	int32_t    *query;			/* [n_rows] row / group: division is slow */
 } Walk;
 
 /* Tiles start from what is there. */
@@ -64,7 +65,7 @@ padded(int n)
 static KeyRange
 row_keys(const Walk *walk, int row)
 {
-	return walk->keys[row / walk->task->group];
+	return walk->keys[walk->query[row]];
 }
 
 /* The keys of a row in a block that starts at first */
@@ -102,16 +103,22 @@ walk_begin(Walk *walk, const AttentionTask *task, int first_query,
 	walk->sum_l = next += state;
 	walk->c = next += state;
 	walk->finite = next += state;
+	walk->query = (int32_t *) (next += state);
 
 	memset(walk->finite, 0, state * sizeof(float));
 	for (int i = 0; i < n_queries; i++)
 	{
 		walk->keys[i] = visible_keys(task, first_query + i);
 		for (int g = 0; g < task->group; g++)
-			memcpy(walk->q + ((size_t) i * task->group + g) * walk->key_stride,
+		{
+			size_t		row = (size_t) i * task->group + g;
+
+			walk->query[row] = i;
+			memcpy(walk->q + row * walk->key_stride,
 				   task->q + (first_query + i) * task->q_stride +
 				   (size_t) g * task->head_dim,
 				   task->head_dim * sizeof(float));
+		}
 	}
 }
 
@@ -275,10 +282,11 @@ finish_scores(const Walk *walk, int row, int64_t first, Lanes s[BLOCK_PAGES])
 	int			begin = (int) (keys.begin - first);
 	int			end = (int) (keys.end - first);
 	int64_t		position = task->first_position + walk->first_query +
-		row / task->group;
+		walk->query[row];
 	const float *p = walk->p + (size_t) row * ATTENTION_BLOCK;
 	Lanes		finite = lanes_zero();
 
+#pragma GCC unroll 4
 	for (int i = 0; i < BLOCK_PAGES; i++)
 	{
 		s[i] = lanes_mul(lanes_load(p + i * LANES), lanes_set(task->scale));
@@ -299,12 +307,14 @@ finish_scores(const Walk *walk, int row, int64_t first, Lanes s[BLOCK_PAGES])
 	/* infinity or NaN times 0 is NaN */
 	if (begin == 0 && end == ATTENTION_BLOCK)
 	{
-		for (int i = 0; i < BLOCK_PAGES; i++)
+#pragma GCC unroll 4
+	for (int i = 0; i < BLOCK_PAGES; i++)
 			finite = lanes_fma(s[i], lanes_zero(), finite);
 	}
 	else
 	{
-		for (int i = 0; i < BLOCK_PAGES; i++)
+#pragma GCC unroll 4
+	for (int i = 0; i < BLOCK_PAGES; i++)
 		{
 			LaneMask	seen = lane_range(begin - i * LANES, end - i * LANES);
 
@@ -330,10 +340,12 @@ softmax_row(const Walk *walk, int row, int64_t first, float *m)
 	Lanes		sum = lanes_zero();
 
 	finish_scores(walk, row, first, s);
+#pragma GCC unroll 4
 	for (int i = 0; i < BLOCK_PAGES; i++)
 		max = lanes_max(s[i], max);
 	*m = lanes_largest(max);
 	max = lanes_set(*m);
+#pragma GCC unroll 4
 	for (int i = 0; i < BLOCK_PAGES; i++)
 	{
 		s[i] = lanes_exp_not_positive(lanes_sub(s[i], max));
@@ -578,7 +590,7 @@ write_row(const Walk *walk, int row)
 	const AttentionTask *task = walk->task;
 	const float *o = walk->sum_o + row * walk->value_stride;
 	float	   *out = task->out +
-		(walk->first_query + row / task->group) * task->out_stride +
+		(walk->first_query + walk->query[row]) * task->out_stride +
 		(size_t) (row % task->group) * task->value_dim;
 	bool		bad = walk->finite[row] != 0.0f;
 	Lanes		l = lanes_set(walk->sum_l[row]);
@@ -647,6 +659,14 @@ KERNEL(attention_row) (const AttentionTask *task, int i, int g, float *score,
 		memcpy(score + seen.begin, walk.p + (seen.begin - first),
 			   (seen.end - seen.begin) * sizeof(float));
 	}
-	for (int64_t j = 0; j < task->n_keys; j++)
-		weight[j] = f32_exp(score[j] - walk.sum_m[0]) / walk.sum_l[0];
+	for (int64_t j = 0; j < task->n_keys; j += LANES)
+	{
+		int			n = task->n_keys - j < LANES ? (int) (task->n_keys - j) :
+			LANES;
+		Lanes		s = lanes_sub(lanes_load_n(score + j, n),
+								  lanes_set(walk.sum_m[0]));
+
+		lanes_store_n(weight + j, lanes_div(lanes_exp_not_positive(s),
+											lanes_set(walk.sum_l[0])), n);
+	}
 }

@@ -15,6 +15,7 @@
 
 #include <string.h>
 
+#include "kernels/mathf.h"
 #include "kernels/packed.h"
 #include "kernels/sets.h"
 
@@ -58,11 +59,17 @@ matmul_##set(const PackedMatrix *w, int64_t panel_begin, int64_t panel_end, \
 	.attention_row = attention_row_##set \
 }
 
+#if defined(__x86_64__) || defined(MATHF_FMA_IN_TARGET)
 DEFINE_MATMUL(reference)
+#endif
 DEFINE_MATMUL(soft)
 
+#if defined(__x86_64__) || defined(MATHF_FMA_IN_TARGET)
 static const KernelSet reference_set = SET_OF_KERNELS("reference", reference);
+#endif
+#if !defined(MATHF_FMA_IN_TARGET)
 static const KernelSet softened_set = SET_OF_KERNELS("reference", soft);
+#endif
 static const KernelSet soft_set = SET_OF_KERNELS("reference-soft", soft);
 
 #if defined(__x86_64__)
@@ -133,7 +140,11 @@ nth_set(int i)
 	switch (i)
 	{
 		case 0:
+#if defined(MATHF_FMA_IN_TARGET)
+			return &reference_set;
+#else
 			return have.fma ? &reference_set : &softened_set;
+#endif
 		case 1:
 			return &soft_set;
 		case 2:
@@ -150,7 +161,7 @@ nth_set(int i)
 static const KernelSet *
 nth_set(int i)
 {
-#if defined(__FP_FAST_FMAF)
+#if defined(MATHF_FMA_IN_TARGET)
 	const KernelSet *reference = &reference_set;
 #else
 	const KernelSet *reference = &softened_set;

@@ -142,10 +142,11 @@ LANES_INLINE Lanes
 lanes_load_n(const float *p, int n)
 {
 	LaneMask	mask = lane_range(0, n);
+	__m256i		lower = _mm256_castps_si256(mask.lower);
+	__m256i		upper = _mm256_castps_si256(mask.upper);
 
-	return lanes_pair(
-					  _mm256_maskload_ps(p, _mm256_castps_si256(mask.lower)),
-					  _mm256_maskload_ps(p + 8, _mm256_castps_si256(mask.upper)));
+	return lanes_pair(_mm256_maskload_ps(p, lower),
+					  _mm256_maskload_ps(p + 8, upper));
 }
 
 LANES_INLINE void
@@ -194,8 +195,10 @@ lanes_rotate_pairs(Lanes x, Lanes c, Lanes s)
 LANES_INLINE Lanes
 lanes_load_f16(const uint16_t *p)
 {
-	return lanes_pair(_mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) p)),
-					  _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *) (p + 8))));
+	__m128i		lower = _mm_loadu_si128((const __m128i *) p);
+	__m128i		upper = _mm_loadu_si128((const __m128i *) (p + 8));
+
+	return lanes_pair(_mm256_cvtph_ps(lower), _mm256_cvtph_ps(upper));
 }
 
 LANES_INLINE Lanes
@@ -210,8 +213,8 @@ lanes_load_f16_n(const uint16_t *p, int n)
 LANES_INLINE __m256
 widen_bf16(const uint16_t *p)
 {
-	__m256i		wide = _mm256_cvtepu16_epi32(
-											 _mm_loadu_si128((const __m128i *) p));
+	__m128i		halves = _mm_loadu_si128((const __m128i *) p);
+	__m256i		wide = _mm256_cvtepu16_epi32(halves);
 
 	return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }

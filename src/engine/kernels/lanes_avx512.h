@@ -124,8 +124,8 @@ lanes_load_f16_n(const uint16_t *p, int n)
 LANES_INLINE Lanes
 lanes_load_bf16(const uint16_t *p)
 {
-	__m512i		wide = _mm512_cvtepu16_epi32(
-											 _mm256_loadu_si256((const __m256i *) p));
+	__m256i		halves = _mm256_loadu_si256((const __m256i *) p);
+	__m512i		wide = _mm512_cvtepu16_epi32(halves);
 
 	return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }

@@ -29,8 +29,13 @@
 #include <stdint.h>
 #include <string.h>
 
+/* Every processor of the target has FMA, and the compiler uses it. */
+#if defined(__FP_FAST_FMAF) || defined(__aarch64__)
+#define MATHF_FMA_IN_TARGET
+#endif
+
 #if !defined(MATHF_SOFT_FMA) && \
-	(defined(MATHF_HARDWARE_FMA) || defined(__FP_FAST_FMAF))
+	(defined(MATHF_HARDWARE_FMA) || defined(MATHF_FMA_IN_TARGET))
 #define f32_fma(a, b, c) __builtin_fmaf(a, b, c)
 #else
 #define f32_fma(a, b, c) f32_soft_fma(a, b, c)

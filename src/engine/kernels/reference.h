@@ -23,7 +23,8 @@
 #if defined(__x86_64__)
 #define MATHF_HARDWARE_FMA
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("fma"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("fma"))), \
+	apply_to = function)
 #else
 #pragma GCC target("fma")
 #endif

@@ -114,6 +114,13 @@ put_number(TensorType type, uint32_t *state, uint8_t *element)
 		memcpy(element, &half, sizeof(half));
 }
 
+/* MXFP4's largest value is not its largest code. */
+static uint8_t
+highest_byte(TensorType type)
+{
+	return type == TYPE_MXFP4 ? 0x77 : 0xff;
+}
+
 void
 fixture_blocks(TensorType type, BlockKind kind, uint32_t *state, void *blocks,
 			   int64_t n)
@@ -128,7 +135,7 @@ fixture_blocks(TensorType type, BlockKind kind, uint32_t *state, void *blocks,
 		else
 		{
 			for (int byte = 0; byte < info->block_bytes; byte++)
-				block[byte] = kind == BLOCKS_HIGHEST ? 0xff :
+				block[byte] = kind == BLOCKS_HIGHEST ? highest_byte(type) :
 					kind == BLOCKS_LOWEST ? 0 :
 					(uint8_t) (fixture_random(state) >> 16);
 			put_scales(type, kind, state, block);
@@ -180,9 +187,10 @@ void
 fixture_row(RowKind kind, uint32_t *state, float *x, int64_t k)
 {
 	static const float magnitudes[] = {
-		1.0f, 0x1p-90f, 0x1p-110f, 0x1p-149f, 0x1p20f, 0x1p-126f
+		1.0f, 0x1p-90f, 0x1p-100f, 0x1p-110f, 0x1p-149f, 0x1p20f, 0x1p-126f
 	};
 	float		magnitude = 1.0f;
+	float		tiny = 0.0f;
 	RowKind		now = kind;
 
 	for (int64_t i = 0; i < k; i++)
@@ -190,15 +198,17 @@ fixture_row(RowKind kind, uint32_t *state, float *x, int64_t k)
 		if (kind == ROWS_MIXED && i % 32 == 0)
 		{
 			now = (RowKind) ((fixture_random(state) >> 8) % ROWS_MIXED);
-			magnitude = magnitudes[(fixture_random(state) >> 8) % 6];
+			magnitude = magnitudes[(fixture_random(state) >> 8) % 7];
 		}
+		if (i % 32 == 0)
+			tiny = (i / 32 % 4 + 1) * 0x1p-101f;
 		switch (now)
 		{
 			case ROWS_ZERO:
 				x[i] = fixture_random(state) & 256 ? -0.0f : 0.0f;
 				break;
 			case ROWS_TINY:
-				x[i] = fixture_uniform(state) * 0x1.8p-100f;
+				x[i] = fixture_uniform(state) * tiny;
 				break;
 			case ROWS_FULL:
 				x[i] = (i / 32 % 3 == 0 || (i / 32 % 3 == 1 && i % 2)) ?

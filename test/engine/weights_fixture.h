@@ -21,7 +21,7 @@ typedef enum BlockKind
 {
 	BLOCKS_USUAL,				/* random codes, scales of usual size */
 	BLOCKS_EXTREME,				/* scales: largest, subnormal, zero, negative */
-	BLOCKS_HIGHEST,				/* every code bit set, scales 1 */
+	BLOCKS_HIGHEST,				/* largest values, scales 1 */
 	BLOCKS_LOWEST				/* no code bit set, scales 1 */
 } BlockKind;
 

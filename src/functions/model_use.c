@@ -13,6 +13,7 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 
+#include "engine/base/utf8.h"
 #include "functions/model_use.h"
 #include "settings.h"
 
@@ -60,18 +61,45 @@ text_to_utf8(const text *value, size_t *length)
 	return utf8;
 }
 
+/*
+ * U+FFFD stands for bytes that are no text.  No other encoding of databases
+ * has it; there a question mark has to do, as an error would make a text
+ * useless for the sake of a character that says nothing.
+ */
+static char *
+without_replacement(const char *utf8, size_t length)
+{
+	StringInfoData buf;
+
+	initStringInfo(&buf);
+	for (size_t i = 0; i < length; i++)
+	{
+		if (length - i >= 3 &&
+			memcmp(utf8 + i, UTF8_REPLACEMENT_TEXT, 3) == 0)
+		{
+			appendStringInfoChar(&buf, '?');
+			i += 2;
+		}
+		else
+			appendStringInfoCharMacro(&buf, utf8[i]);
+	}
+	return buf.data;
+}
+
 text *
 utf8_to_text(const char *utf8, size_t length)
 {
-	char	   *server;
+	int			encoding = GetDatabaseEncoding();
+	char	   *plain;
 
 	if (length > MaxAllocSize - VARHDRSZ)
 		ereport(ERROR,
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("text of %zu bytes is too long", length));
-	server = pg_any_to_server(utf8, (int) length, PG_UTF8);
-	return cstring_to_text_with_len(server, server == utf8 ? (int) length :
-									(int) strlen(server));
+	if (encoding == PG_UTF8 || encoding == PG_SQL_ASCII)
+		return cstring_to_text_with_len(utf8, (int) length);
+	plain = without_replacement(utf8, length);
+	return cstring_to_text(pg_any_to_server(plain, strlen(plain), PG_UTF8));
 }
 
 text *

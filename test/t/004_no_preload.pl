@@ -41,7 +41,7 @@ is($node->safe_psql('postgres', 'SELECT count(*) FROM llm.stat_cache'),
 
 # damage is known to the session
 ($code, $out, $err) = $node->psql('postgres', <<'SQL', on_error_stop => 0);
-SELECT lo_put(large_object, 0, 'XXXX') FROM llm.models;
+SELECT lo_put(large_object, 0, 'GGML') FROM llm.models;
 SELECT llm.preload('llama');
 SELECT state FROM llm.models;
 SQL

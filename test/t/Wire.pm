@@ -80,11 +80,12 @@ sub start
 	return;
 }
 
-# The rest of a query: rows and their arrival times, and an error's fields.
+# The rest of a query: rows and their arrival times, fields of notices and of an
+# error.
 sub rest
 {
 	my ($self) = @_;
-	my $result = { rows => [], times => [] };
+	my $result = { rows => [], times => [], notices => [] };
 
 	while (1)
 	{
@@ -94,6 +95,11 @@ sub rest
 		{
 			push @{ $result->{rows} }, row($body);
 			push @{ $result->{times} }, $at;
+		}
+		elsif ($type eq 'N')
+		{
+			push @{ $result->{notices} },
+			  { map { /^(.)(.*)/s } split(/\0/, $body) };
 		}
 		elsif ($type eq 'E')
 		{

@@ -146,24 +146,60 @@ keep_mass(Candidates *set, double mass)
 	keep_marked(set);
 }
 
-/* The k largest by (logit descending, id ascending). */
+/* Is a the less likely of two, by (logit descending, id ascending)? */
+static inline bool
+less_likely(const double *x, int32_t a, int32_t b)
+{
+	return x[a] < x[b] || (x[a] == x[b] && a > b);
+}
+
+/* The same for a heap whose root is the least likely of what it holds. */
+static void
+heap_sink_likely(int32_t *heap, int32_t n, const double *x, int32_t i)
+{
+	int32_t		moving = heap[i];
+
+	for (;;)
+	{
+		int64_t		child = (int64_t) i * 2 + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && less_likely(x, heap[child + 1], heap[child]))
+			child++;
+		if (!less_likely(x, heap[child], moving))
+			break;
+		heap[i] = heap[child];
+		i = (int32_t) child;
+	}
+	heap[i] = moving;
+}
+
+/*
+ * The k largest by (logit descending, id ascending): a heap of k, which most
+ * tokens of a large vocabulary never enter.
+ */
 void
 candidates_top_k(Candidates *set, int32_t k)
 {
-	int32_t		left = set->n;
-
 	if (k >= set->n)
 		return;
-	for (int32_t i = 0; i < set->n; i++)
-		set->key[i] = -set->x[i];
-	memset(set->keep, 0, (size_t) set->n);
-	heap_build(set);
-	for (int32_t taken = 0; taken < k; taken++)
+	for (int32_t i = 0; i < k; i++)
+		set->heap[i] = i;
+	for (int32_t i = k / 2 - 1; i >= 0; i--)
+		heap_sink_likely(set->heap, k, set->x, i);
+	for (int32_t i = k; i < set->n; i++)
 	{
-		set->keep[set->heap[0]] = 1;
-		set->heap[0] = set->heap[--left];
-		heap_sink(set->heap, left, set->key, 0);
+		/* later ids lose ties, so only a larger logit can enter */
+		if (set->x[i] > set->x[set->heap[0]])
+		{
+			set->heap[0] = i;
+			heap_sink_likely(set->heap, k, set->x, 0);
+		}
 	}
+	memset(set->keep, 0, (size_t) set->n);
+	for (int32_t i = 0; i < k; i++)
+		set->keep[set->heap[i]] = 1;
 	keep_marked(set);
 }
 

@@ -188,7 +188,7 @@ SELECT large_object AS mixed_object FROM llm.models WHERE name = 'mixed' \gset
 SELECT lo_put(:mixed_object, 0, pg_read_binary_file(:'mixed'));
 SELECT llm.preload('mixed');
 SELECT name, state FROM llm.models WHERE name = 'mixed';
-SELECT lo_put(:mixed_object, 0, 'XXXX');
+SELECT lo_put(:mixed_object, 0, 'GGML');
 SET client_min_messages = warning;
 SELECT name, state, large_object <> :mixed_object AS moved
 FROM llm.attach_model('mixed', lo_from_bytea(0, pg_read_binary_file(:'mixed')));

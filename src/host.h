@@ -17,6 +17,9 @@
 #include "engine/base/arena.h"
 #include "engine/base/source.h"
 
+/* What a plan may take: tables of the largest vocabularies need some 100 MB. */
+#define PLAN_BUDGET ((size_t) 1024 * 1024 * 1024)
+
 /* The one EngineHost of this process. */
 extern const EngineHost *engine_host(void);
 

@@ -177,7 +177,8 @@ define_setting(const Setting *s)
 	GucContext	context = s->context;
 
 	/* PostgreSQL refuses start-up settings of libraries loaded later */
-	if (context == PGC_POSTMASTER && !process_shared_preload_libraries_in_progress)
+	if (context == PGC_POSTMASTER &&
+		!process_shared_preload_libraries_in_progress)
 		context = PGC_SIGHUP;
 
 	switch (s->kind)

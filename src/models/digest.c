@@ -58,9 +58,9 @@ digest_finish(Digest *digest, uint8 *result)
 char *
 digest_text(const uint8 *digest)
 {
-	char	   *text = palloc(2 * MODEL_DIGEST_BYTES + 1);
+	char	   *digits = palloc(2 * MODEL_DIGEST_BYTES + 1);
 
-	hex_encode((const char *) digest, MODEL_DIGEST_BYTES, text);
-	text[2 * MODEL_DIGEST_BYTES] = '\0';
-	return text;
+	hex_encode((const char *) digest, MODEL_DIGEST_BYTES, digits);
+	digits[2 * MODEL_DIGEST_BYTES] = '\0';
+	return digits;
 }

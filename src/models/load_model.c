@@ -37,9 +37,6 @@ PG_FUNCTION_INFO_V1(llm_attach_model_path);
 PG_FUNCTION_INFO_V1(llm_attach_model_oid);
 PG_FUNCTION_INFO_V1(llm_attach_model_bytea);
 
-/* What a plan may take: tables of the largest vocabularies need some 100 MB. */
-#define PLAN_BUDGET ((size_t) 1024 * 1024 * 1024)
-
 static void
 require_unused_object(Oid oid)
 {

@@ -19,6 +19,8 @@
 
 #include "miscadmin.h"
 #include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+#include "utils/numeric.h"
 #include "utils/snapmgr.h"
 
 #include "models/large_object.h"
@@ -33,14 +35,16 @@ activation_bits(Jsonb *options)
 {
 	JsonbValue	buf;
 	JsonbValue *value;
+	Datum		given;
+	Datum		eight;
 
 	value = getKeyJsonValueFromContainer(&options->root, "activation_bits",
 										 strlen("activation_bits"), &buf);
-	if (value != NULL && value->type == jbvNumeric &&
-		DatumGetInt32(DirectFunctionCall1(numeric_int4,
-										  NumericGetDatum(value->val.numeric))) == 8)
-		return 8;
-	return 16;
+	if (value == NULL || value->type != jbvNumeric)
+		return 16;
+	eight = NumericGetDatum(int64_to_numeric(8));
+	given = NumericGetDatum(value->val.numeric);
+	return DatumGetBool(DirectFunctionCall2(numeric_eq, given, eight)) ? 8 : 16;
 }
 
 static ModelRef *

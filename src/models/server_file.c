@@ -102,7 +102,7 @@ server_file_open(ServerFile *file, const char *path)
 	if (stat(path, &file->stat) < 0)
 		stat_failed(path);
 	require_regular(path, &file->stat);
-	file->fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK | PG_BINARY);
+	file->fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK);
 	if (file->fd < 0 || fstat(file->fd, &file->stat) < 0)
 		stat_failed(path);
 	require_regular(path, &file->stat);

@@ -565,11 +565,12 @@ cache_remove(const uint8 *digest)
 }
 
 static void
-fill_stat(WeightsStat *stat, const Entry *entry)
+fill_stat(WeightsStat *stat, Entry *entry)
 {
 	memcpy(stat->digest, entry->digest, MODEL_DIGEST_BYTES);
 	stat->state = entry->state == ENTRY_LOADING ? "loading" : "ready";
-	stat->bytes = entry->size;
+	stat->bytes = entry->state == ENTRY_LOADING ?
+		pg_atomic_read_u64(&entry->progress) : entry->size;
 	stat->pins = entry->pins;
 	stat->hits = entry->hits;
 	stat->loaded_at = entry->loaded_at;

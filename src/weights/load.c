@@ -22,9 +22,6 @@
 #include "weights/damage.h"
 #include "weights/load.h"
 
-/* What a plan may take: tables of the largest vocabularies need some 100 MB. */
-#define PLAN_BUDGET ((size_t) 1024 * 1024 * 1024)
-
 struct WeightsLoad
 {
 	MemoryContext context;

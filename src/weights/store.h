@@ -23,7 +23,7 @@ typedef struct WeightsStat
 {
 	uint8		digest[MODEL_DIGEST_BYTES];
 	const char *state;
-	uint64		bytes;			/* of the image; 0 while that is unknown */
+	uint64		bytes;			/* of the image; loading: of the file, so far */
 	int			pins;
 	uint64		hits;
 	TimestampTz loaded_at;		/* 0: not yet */

@@ -30,7 +30,7 @@ SELECT s.digest, s.model, s.state, s.bytes, s.pins, s.hits, s.loaded_at,
 	s.load_ms
 FROM llm._stat_cache() AS s;
 COMMENT ON VIEW llm.stat_cache IS
-'models in the weights cache that the current role may use; with pg_read_all_stats all, unnamed when they are of other databases';
+'models in the weights cache that the current role may use; with pg_read_all_stats all, unnamed when they are of other databases; bytes are of the image or, while it is loading, those of the file that were read';
 GRANT SELECT ON llm.stat_cache TO PUBLIC;
 
 CREATE FUNCTION llm.system_info(OUT name text, OUT value text)

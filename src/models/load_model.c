@@ -76,6 +76,7 @@ load_model(FunctionCallInfo fcinfo, ImportKind kind)
 	ModelRow	row = {0};
 	Import		import;
 
+	PreventCommandIfReadOnly("llm.load_model()");
 	for (int i = 0; i < 2; i++)
 		if (PG_ARGISNULL(i))
 			ereport(ERROR,
@@ -186,11 +187,13 @@ static Datum
 attach_model(FunctionCallInfo fcinfo, ImportKind kind)
 {
 	char	   *name = text_to_cstring(PG_GETARG_TEXT_PP(0));
-	ModelRow   *row = lock_orphan(name);
+	ModelRow   *row;
 	uint8		digest[MODEL_DIGEST_BYTES];
 	Import		import;
 	Oid			large_object;
 
+	PreventCommandIfReadOnly("llm.attach_model()");
+	row = lock_orphan(name);
 	PushActiveSnapshot(GetLatestSnapshot());
 	require_orphan(row);
 	import_open(&import, kind, PG_GETARG_DATUM(1), name);

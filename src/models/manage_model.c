@@ -9,6 +9,7 @@
 
 #include "compat.h"
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/snapmgr.h"
 
@@ -49,10 +50,11 @@ Datum
 llm_drop_model(PG_FUNCTION_ARGS)
 {
 	bool		intact;
-	ModelRow   *row = model_owned(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								  &intact);
+	ModelRow   *row;
 	LargeObjectInfo info;
 
+	PreventCommandIfReadOnly("llm.drop_model()");
+	row = model_owned(text_to_cstring(PG_GETARG_TEXT_PP(0)), &intact);
 	model_table_delete(row);
 	if (intact)
 		large_object_unlink(row->large_object);
@@ -68,9 +70,10 @@ llm_rename_model(PG_FUNCTION_ARGS)
 {
 	char	   *new_name = text_to_cstring(PG_GETARG_TEXT_PP(1));
 	bool		intact;
-	ModelRow   *row = model_owned(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								  &intact);
+	ModelRow   *row;
 
+	PreventCommandIfReadOnly("llm.rename_model()");
+	row = model_owned(text_to_cstring(PG_GETARG_TEXT_PP(0)), &intact);
 	check_model_name(new_name);
 	row->name = new_name;
 	model_table_update(row);
@@ -81,9 +84,10 @@ Datum
 llm_alter_model(PG_FUNCTION_ARGS)
 {
 	bool		intact;
-	ModelRow   *row = model_owned(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								  &intact);
+	ModelRow   *row;
 
+	PreventCommandIfReadOnly("llm.alter_model()");
+	row = model_owned(text_to_cstring(PG_GETARG_TEXT_PP(0)), &intact);
 	row->options = altered_options(row->options, PG_GETARG_JSONB_P(1));
 	model_table_update(row);
 	PG_RETURN_VOID();

@@ -109,21 +109,28 @@ owns(const ModelRow *row, bool *intact)
 {
 	if (!seems_owner(row))
 		return false;
-	if (intact == NULL)
-		return true;
 	*intact = is_intact(row);
 	return *intact || rules_database();
 }
 
 ModelRow *
-model_owned(const char *name, bool *intact)
+model_seems_owned(const char *name)
 {
 	ModelRow   *row = model_table_find(name, GetActiveSnapshot());
+
+	if (row == NULL || !seems_owner(row))
+		not_owner(name, row);
+	return row;
+}
+
+ModelRow *
+model_owned(const char *name, bool *intact)
+{
+	ModelRow   *row;
 	bool		owned;
 
 	/* First without the lock: who owns nothing must not wait or block */
-	if (row == NULL || !seems_owner(row))
-		not_owner(name, row);
+	(void) model_seems_owned(name);
 	row = model_table_lock(name);
 
 	/* The row may be newer than the active snapshot, and so may its object */
@@ -139,7 +146,7 @@ model_owned(const char *name, bool *intact)
 static void
 change_grant(const char *name, char *grantee, bool grant)
 {
-	ModelRow   *row = model_owned(name, NULL);
+	ModelRow   *row = model_seems_owned(name);
 	GrantStmt  *stmt = makeNode(GrantStmt);
 	AccessPriv *select = makeNode(AccessPriv);
 	RoleSpec   *role = makeNode(RoleSpec);
@@ -163,6 +170,7 @@ change_grant(const char *name, char *grantee, bool grant)
 Datum
 llm_grant_model(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("llm.grant_model()");
 	change_grant(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 				 text_to_cstring(PG_GETARG_TEXT_PP(1)), true);
 	PG_RETURN_VOID();
@@ -171,6 +179,7 @@ llm_grant_model(PG_FUNCTION_ARGS)
 Datum
 llm_revoke_model(PG_FUNCTION_ARGS)
 {
+	PreventCommandIfReadOnly("llm.revoke_model()");
 	change_grant(text_to_cstring(PG_GETARG_TEXT_PP(0)),
 				 text_to_cstring(PG_GETARG_TEXT_PP(1)), false);
 	PG_RETURN_VOID();

@@ -33,14 +33,17 @@ extern const char *model_state_name(ModelState state);
 extern bool model_visible(const ModelRow *row);
 
 /*
- * The row of a model that the current role owns, locked against other
- * writers.  Errors as for a missing model, or insufficient_privilege when the
- * role may use but does not own it.
- *
- * intact: NULL, or whether the bytes of the large object are the model's,
- * which are read to tell.  Whoever is neither superuser nor owner of the
- * database then must have them, so that nobody comes to own a model by
- * creating an object with the number of one that is gone.
+ * The row of a model that the current role owns, by what can be seen without
+ * reading its large object.  Errors as for a missing model, or
+ * insufficient_privilege when the role may use but does not own it.
+ */
+extern ModelRow *model_seems_owned(const char *name);
+
+/*
+ * The same, locked against other writers, and whether the bytes of the large
+ * object are the model's, which are read to tell.  Whoever is neither
+ * superuser nor owner of the database must have them, so that nobody comes to
+ * own a model by creating an object with the number of one that is gone.
  */
 extern ModelRow *model_owned(const char *name, bool *intact);
 

@@ -41,8 +41,8 @@ llm_preload(PG_FUNCTION_ARGS)
 Datum
 llm_evict(PG_FUNCTION_ARGS)
 {
-	ModelRow   *row = model_owned(text_to_cstring(PG_GETARG_TEXT_PP(0)),
-								  NULL);
+	ModelRow   *row =
+		model_seems_owned(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	PG_RETURN_BOOL(weights_evict(row->digest));
 }

@@ -66,8 +66,8 @@ static void
 exp_is_near(void **state)
 {
 	(void) state;
-	/* all floats: 1.0169 */
-	assert_true(worst_error(f32_exp, exp, -87.0f) < 1.02);
+	/* all floats: 1.0237 */
+	assert_true(worst_error(f32_exp, exp, -87.0f) < 1.03);
 	assert_true(f32_bits(f32_exp(0.0f)) == f32_bits(1.0f));
 	assert_true(f32_bits(f32_exp(-0.0f)) == f32_bits(1.0f));
 	assert_true(f32_bits(f32_exp(-87.00001f)) == 0);
@@ -94,8 +94,8 @@ static void
 erf_is_near(void **state)
 {
 	(void) state;
-	/* all floats: 1.0747 */
-	assert_true(worst_error(f32_erf, erf, -INFINITY) < 1.08);
+	/* all floats: 1.1068 */
+	assert_true(worst_error(f32_erf, erf, -INFINITY) < 1.11);
 	assert_true(f32_bits(f32_erf(-0.0f)) == 0x80000000);
 	assert_true(f32_erf(INFINITY) == 1.0f);
 	assert_true(isnan(f32_erf(NAN)));

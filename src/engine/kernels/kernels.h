@@ -74,7 +74,9 @@ typedef enum RopeLayout
  *		0 <= j < n_keys, and
  *		causal: j <= position, and if window > 0: position - j < window
  *		not causal: if window > 0: |position - j| <= window / 2.
- * Every row sees at least one key.
+ * Every row sees at least one key.  A visible score that is not finite makes
+ * all results of its row and head NaN, which finite() finds.  Pages that no
+ * row sees are not touched; slots that a row does not see may hold anything.
  */
 typedef struct AttentionTask
 {
@@ -144,7 +146,7 @@ typedef struct KernelSet
 							 int64_t n);
 	/* x = cap * tanh(x / cap) */
 	void		(*softcap) (float *x, float cap, int64_t n);
-	/* softmax of one vector as one segment: m, exp, Sum16, divide */
+	/* softmax of one vector as one segment: m, exp, Sum16, divide; p may be x */
 	void		(*softmax) (const float *x, float *p, int64_t n);
 
 	/* false when a value is NaN or infinite (largest bits as unsigned) */

@@ -63,7 +63,16 @@ SELECT llm.count_tokens('chat', llm.apply_chat_template('chat',
 	llm.count_tokens('chat', llm.apply_chat_template('chat',
 		jsonb_path_query_array(messages, '$[0, 11 to last]')), '{"parse_special": true}') > 504 AS full
 FROM talk;
-SELECT llm.ask('chat', repeat('y', 600), '{"truncate": "end", "max_tokens": 3}') IS NOT NULL AS cut;
+-- one message alone is cut itself, the template around it stays
+SELECT llm.ask('chat', repeat('y', 600) || repeat('é', 600), o) =
+	llm.ask('chat', CASE o->>'truncate' WHEN 'end' THEN repeat('y', n)
+		ELSE repeat('é', n / 2) END, '{"max_tokens": 3}') AS cut
+FROM (SELECT jsonb_build_object('truncate', t, 'max_tokens', 3) AS o,
+		509 - llm.count_tokens('chat', llm.apply_chat_template('chat',
+			'[{"role": "user", "content": ""}]'), '{"parse_special": true}') AS n
+	FROM unnest(ARRAY['start', 'end']) AS t) AS v;
+SELECT llm.ask('chat', 'a', jsonb_build_object('system', repeat('y', 600), 'truncate', 'end',
+	'max_tokens', 3)) IS NOT NULL AS system_alone_too_long;
 
 -- NULL
 SELECT llm.ask('chat', NULL) IS NULL AS a, llm.chat('chat', NULL) IS NULL AS b,

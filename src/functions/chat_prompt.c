@@ -16,6 +16,7 @@
 #include "mb/pg_wchar.h"
 #include "utils/builtins.h"
 
+#include "engine/base/utf8.h"
 #include "functions/prompt.h"
 
 /*
@@ -331,25 +332,22 @@ messages_from(const Messages *messages, int n_system, int rest)
 }
 
 /*
- * The tokens of as many of the newest messages as fit into room; if even the
- * last turn does not fit, its tokens.  What is left begins with a user's
- * message, as most templates want it.  The number of tokens falls with every
- * message left out, so the first turn that fits is found by halving.
+ * As many of the newest messages as fit into room, at least the last turn;
+ * *list has their tokens.  What is left begins with a user's message, as most
+ * templates want it.  The number of tokens falls with every message left out,
+ * so the first turn that fits is found by halving.
  */
-static TokenList
-encode_newest(ModelUse *use, const Messages *messages,
-			  const Options *options, int64 room)
+static Messages
+newest_messages(ModelUse *use, const Messages *messages,
+				const Options *options, int64 room, int n_system,
+				TokenList *list)
 {
 	int		   *turns = palloc_array(int, messages->n);
 	int			n_turns = 0;
-	int			n_system = 0;
 	int			low = 0;
 	int			high;
-	TokenList	best = {0};
+	Messages	best = messages_from(messages, n_system, n_system);
 
-	while (n_system < messages->n &&
-		   messages->items[n_system].role == CHAT_SYSTEM)
-		n_system++;
 	for (int i = n_system + 1; i < messages->n; i++)
 		if (messages->items[i].role == CHAT_USER)
 			turns[n_turns++] = i;
@@ -358,11 +356,14 @@ encode_newest(ModelUse *use, const Messages *messages,
 	{
 		int			middle = (low + high) / 2;
 		Messages	kept = messages_from(messages, n_system, turns[middle]);
-		TokenList	list = encode_messages(use, &kept, options);
+		TokenList	tokens = encode_messages(use, &kept, options);
 
-		if ((int64) list.n <= room || middle == n_turns - 1)
-			best = list;
-		if ((int64) list.n <= room)
+		if ((int64) tokens.n <= room || middle == n_turns - 1)
+		{
+			best = kept;
+			*list = tokens;
+		}
+		if ((int64) tokens.n <= room)
 			high = middle - 1;
 		else
 			low = middle + 1;
@@ -370,18 +371,78 @@ encode_newest(ModelUse *use, const Messages *messages,
 	return best;
 }
 
+/* message without what is beyond length bytes, whole characters only. */
+static ChatMessage
+shortened(const ChatMessage *message, TruncateMode mode, size_t length)
+{
+	ChatMessage result = *message;
+	const char *content = message->content;
+
+	result.length = length;
+	if (mode == TRUNCATE_START)
+	{
+		result.content += message->length - length;
+		while (result.length > 0 && utf8_continues(result.content[0]))
+		{
+			result.content++;
+			result.length--;
+		}
+	}
+	else
+	{
+		while (result.length > 0 && result.length < message->length &&
+			   utf8_continues(content[result.length]))
+			result.length--;
+	}
+	return result;
+}
+
+/*
+ * The tokens of messages whose number-th is cut until all fit, so that the
+ * template's own text stays whole; without any of it when not even that fits.
+ */
+static TokenList
+encode_shortened(ModelUse *use, Messages *messages, const Options *options,
+				 int64 room, int number)
+{
+	ChatMessage whole = messages->items[number];
+	size_t		low = 0;
+	size_t		high = whole.length;
+	TokenList	list;
+
+	while (low < high)
+	{
+		size_t		middle = low + (high - low + 1) / 2;
+
+		messages->items[number] = shortened(&whole, options->truncate,
+											middle);
+		list = encode_messages(use, messages, options);
+		if ((int64) list.n <= room)
+			low = middle;
+		else
+			high = middle - 1;
+	}
+	messages->items[number] = shortened(&whole, options->truncate, low);
+	return encode_messages(use, messages, options);
+}
+
 TokenList
 chat_encode(ModelUse *use, const Messages *messages, const Options *options)
 {
 	TokenList	list = encode_messages(use, messages, options);
 	int64		room = prompt_room(use, options);
+	int			n_system = 0;
 
+	while (n_system < messages->n &&
+		   messages->items[n_system].role == CHAT_SYSTEM)
+		n_system++;
 	if (options->truncate != TRUNCATE_ERROR && (int64) list.n > room)
 	{
-		TokenList	newest = encode_newest(use, messages, options, room);
+		Messages	newest = newest_messages(use, messages, options, room,
+											 n_system, &list);
 
-		if (newest.n > 0)
-			list = newest;
+		if ((int64) list.n > room && n_system < newest.n)
+			list = encode_shortened(use, &newest, options, room, n_system);
 	}
 	prompt_fit(use, options, &list);
 	return list;

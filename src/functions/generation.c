@@ -117,6 +117,7 @@ generation_begin(ModelUse *use, const Options *options, int64 longest_prompt,
 {
 	MemoryContext old = MemoryContextSwitchTo(use->context);
 	Generation *generation = palloc0_object(Generation);
+	EngineStatus status;
 
 	check_options(use, options);
 	generation->use = use;
@@ -131,6 +132,14 @@ generation_begin(ModelUse *use, const Options *options, int64 longest_prompt,
 	generation->running = palloc0_array(Output *, max_outputs);
 	if (options->sampler.ignore_end)
 		list_end_tokens(generation);
+	model_use_check(use,
+					sampler_open(&generation->sampler, &options->sampler,
+								 use->hyper->vocabulary,
+								 use->tokenizer.n_tokens,
+								 generation->end_tokens,
+								 generation->n_end_tokens, &use->arena,
+								 &status),
+					&status);
 	open_transformer(use, &generation->transformer, longest_prompt,
 					 max_outputs);
 	MemoryContextSwitchTo(old);
@@ -172,10 +181,11 @@ generation_add(Generation *generation, const TokenList *prompt, uint64 seed)
 	const Options *options = generation->options;
 	MemoryContext old = MemoryContextSwitchTo(use->context);
 	Output	   *output = palloc0_object(Output);
-	SamplerOptions sampler = options->sampler;
 	EngineStatus status;
 
-	sampler.seed = seed;
+	/* all share its scratch, which is megabytes: one picks at a time */
+	output->sampler = generation->sampler;
+	output->sampler.options.seed = seed;
 	output->n_prompt = output->n_history = (int64) prompt->n;
 	output->max_history = output->n_prompt +
 		output_limit(use, options, output->n_prompt);
@@ -188,14 +198,6 @@ generation_add(Generation *generation, const TokenList *prompt, uint64 seed)
 					kv_open(&output->kv, &generation->transformer.kv,
 							&generation->pool, output->max_history - 1,
 							&use->arena, &status),
-					&status);
-	model_use_check(use,
-					sampler_open(&output->sampler, &sampler,
-								 use->hyper->vocabulary,
-								 use->tokenizer.n_tokens,
-								 generation->end_tokens,
-								 generation->n_end_tokens, &use->arena,
-								 &status),
 					&status);
 	model_use_check(use,
 					text_stream_open(&output->stream, &use->tokenizer, false,
@@ -294,7 +296,6 @@ read_prompt(Generation *generation, Output *output)
 	EngineStatus status;
 	const float *logits;
 
-	reserve_page(use, &output->kv, output->n_prompt);
 	model_use_check(use,
 					transformer_prompt(&generation->transformer, &output->kv,
 									   output->history, output->n_prompt,
@@ -343,7 +344,11 @@ step_running(Generation *generation, int n_rows)
 									 &status),
 					&status);
 	for (int i = 0; i < n_rows; i++)
+	{
+		/* sorting a large vocabulary takes milliseconds */
+		CHECK_FOR_INTERRUPTS();
 		choose_token(generation, generation->running[i], logits[i]);
+	}
 }
 
 void
@@ -393,7 +398,6 @@ generation_logits(ModelUse *use, const TokenList *prompt)
 					kv_open(&kv, &transformer.kv, &pool, (int64) prompt->n,
 							&use->arena, &status),
 					&status);
-	reserve_page(use, &kv, (int64) prompt->n);
 	model_use_check(use,
 					transformer_prompt(&transformer, &kv, prompt->ids,
 									   (int64) prompt->n, NULL, &logits,

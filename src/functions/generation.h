@@ -56,6 +56,7 @@ typedef struct Generation
 	bool		want_logprobs;
 	Transformer transformer;
 	KvPool		pool;
+	Sampler		sampler;		/* that those of outputs are copies of */
 	int			max_outputs;	/* that advance together */
 	int32_t    *end_tokens;		/* with ignore_eos */
 	int			n_end_tokens;

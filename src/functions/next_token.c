@@ -9,6 +9,7 @@
 
 #include "compat.h"
 
+#include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/tuplestore.h"
 
@@ -34,6 +35,7 @@ return_tokens(ReturnSetInfo *rsinfo, const ModelUse *use,
 		Datum		values[5];
 		bool		nulls[5] = {false};
 
+		CHECK_FOR_INTERRUPTS();
 		values[0] = Int32GetDatum(i);
 		values[1] = Int32GetDatum(top[i].token);
 		values[2] = PointerGetDatum(token_text(use, top[i].token));

@@ -57,7 +57,8 @@ extern RenderedChat chat_text(ModelUse *use, const Messages *messages,
 
 /*
  * The tokens of a chat; with the option truncate the oldest messages that are
- * not the system's are left out until it fits.
+ * not the system's are left out until it fits, and if the last turn alone is
+ * too long, its message is cut.
  */
 extern TokenList chat_encode(ModelUse *use, const Messages *messages,
 							 const Options *options);

@@ -27,6 +27,8 @@ PG_FUNCTION_INFO_V1(llm_tokens);
 PG_FUNCTION_INFO_V1(llm_tokens_default);
 PG_FUNCTION_INFO_V1(llm_detokenize);
 
+#define COPY_PIECE ((size_t) 4 * 1024 * 1024)
+
 static int
 encode_flags(const Options *options)
 {
@@ -67,13 +69,19 @@ token_array(const TokenList *list)
 		ereport(ERROR,
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("array of %zu tokens is too long", list->n));
-	array = palloc0(size);
+	array = palloc(size);
+	memset(array, 0, ARR_OVERHEAD_NONULLS(1));
 	SET_VARSIZE(array, size);
 	array->ndim = 1;
 	array->elemtype = INT4OID;
 	ARR_DIMS(array)[0] = (int) list->n;
 	ARR_LBOUND(array)[0] = 1;
-	memcpy(ARR_DATA_PTR(array), list->ids, data);
+	for (size_t done = 0; done < data; done += COPY_PIECE)
+	{
+		CHECK_FOR_INTERRUPTS();
+		memcpy(ARR_DATA_PTR(array) + done, (const char *) list->ids + done,
+			   Min(data - done, COPY_PIECE));
+	}
 	return array;
 }
 

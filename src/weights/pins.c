@@ -4,10 +4,11 @@
  *	  Pins on images, and that each of them ends.
  *
  * Every pin of this process stands in a ledger with the resource owner that
- * was current when it was made.  It ends with weights_unpin(), with its
- * resource owner (end of query, subtransaction or transaction, with or
- * without error), or at the latest when the process exits.  A process that is
- * killed takes the shared memory with it, as always in PostgreSQL.
+ * was current when it was made.  It ends with weights_unpin() or with its
+ * resource owner: at the end of the query, subtransaction or transaction, with
+ * or without error.  A process that exits aborts its transaction first, so no
+ * exit callback of ours is needed.  One that is killed takes the shared memory
+ * with it, as always in PostgreSQL.
  *
  * The ledger has a free place before a pin is made, so that nothing can fail
  * between the two.
@@ -18,7 +19,6 @@
 
 #include "compat.h"
 
-#include "storage/ipc.h"
 #include "utils/memutils.h"
 #include "utils/resowner.h"
 
@@ -60,14 +60,6 @@ release_with_owner(ResourceReleasePhase phase, bool isCommit, bool isTopLevel,
 }
 
 static void
-release_at_exit(int code, Datum arg)
-{
-	for (int i = 0; i < ledger_size; i++)
-		if (ledger[i].serial != 0)
-			end_pin(&ledger[i]);
-}
-
-static void
 grow_ledger(void)
 {
 	int			size = Max(8, 2 * ledger_size);
@@ -77,7 +69,6 @@ grow_ledger(void)
 		ledger = MemoryContextAllocZero(TopMemoryContext,
 										size * sizeof(LedgerEntry));
 		RegisterResourceReleaseCallback(release_with_owner, NULL);
-		before_shmem_exit(release_at_exit, 0);
 	}
 	else
 	{

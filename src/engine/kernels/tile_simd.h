@@ -11,8 +11,12 @@
  */
 #include "kernels/tile.h"
 
-/* Shapes that memory may bound; elsewhere prefetching takes slots of loads. */
-#define TILE_PREFETCHES(type, rows) ((rows) == 1 || (type) != TILE_F32)
+/*
+ * Shapes that memory may bound, or that read one panel at a time, which the
+ * hardware does not run ahead of; elsewhere prefetching takes slots of loads.
+ */
+#define TILE_PREFETCHES(type, rows) \
+	((rows) == 1 || (type) != TILE_F32 || TILE_PANELS(rows) == 1)
 
 LANES_INLINE Lanes
 tile_weights(TileType type, const uint8_t *p)

@@ -80,9 +80,10 @@ arena_grow(EngineArena *arena, size_t size, EngineStatus *status)
 	return chunk;
 }
 
-void *
-engine_alloc(EngineArena *arena, size_t count, size_t size,
-			 EngineStatus *status)
+/* count * size bytes, rounded up to *taken. */
+static void *
+arena_take(EngineArena *arena, size_t count, size_t size, uint64_t *taken,
+		   EngineStatus *status)
 {
 	uint64_t	bytes;
 	EngineChunk *chunk = arena->chunks;
@@ -120,8 +121,29 @@ engine_alloc(EngineArena *arena, size_t count, size_t size,
 	}
 	result = chunk->data + chunk->used;
 	chunk->used += bytes;
-	memset(result, 0, bytes);
+	*taken = bytes;
 	return result;
+}
+
+void *
+engine_alloc(EngineArena *arena, size_t count, size_t size,
+			 EngineStatus *status)
+{
+	uint64_t	bytes;
+	void	   *result = arena_take(arena, count, size, &bytes, status);
+
+	if (result != NULL)
+		memset(result, 0, bytes);
+	return result;
+}
+
+void *
+engine_alloc_raw(EngineArena *arena, size_t count, size_t size,
+				 EngineStatus *status)
+{
+	uint64_t	bytes;
+
+	return arena_take(arena, count, size, &bytes, status);
 }
 
 char *

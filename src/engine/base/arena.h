@@ -47,6 +47,13 @@ extern void engine_arena_init(EngineArena *arena,
 extern void *engine_alloc(EngineArena *arena, size_t count, size_t size,
 						  EngineStatus *status);
 
+/*
+ * The same, but not zeroed: for what grows with the input, where zeroing would
+ * take long and cannot be interrupted.
+ */
+extern void *engine_alloc_raw(EngineArena *arena, size_t count, size_t size,
+							  EngineStatus *status);
+
 /* A copy of length bytes with a terminating NUL added. */
 extern char *engine_strndup(EngineArena *arena, const char *text,
 							size_t length, EngineStatus *status);

@@ -338,7 +338,7 @@ unicode_normalise(UnicodeForm form, const char *text, size_t length,
 		return ENGINE_OK;
 
 	ENGINE_TRY(normalise_pass(&self, text, length, host));
-	self.out = engine_alloc(arena, self.out_length, 1, status);
+	self.out = engine_alloc_raw(arena, self.out_length, 1, status);
 	if (self.out == NULL)
 		return status->code;
 	ENGINE_TRY(normalise_pass(&self, text, length, host));

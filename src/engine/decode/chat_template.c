@@ -245,9 +245,9 @@ render_grow(Render *render, size_t more)
 		return true;
 	while (capacity - render->length <= more)
 		capacity *= 2;
-	text = engine_alloc(render->arena, capacity, 1, render->status);
+	text = engine_alloc_raw(render->arena, capacity, 1, render->status);
 	content = text == NULL ? NULL :
-		engine_alloc(render->arena, capacity, 1, render->status);
+		engine_alloc_raw(render->arena, capacity, 1, render->status);
 	if (content == NULL)
 	{
 		render->code = render->status->code;

@@ -29,8 +29,8 @@ merger_reserve(Merger *merger, size_t n, size_t most)
 		most = MERGE_LONGEST;
 	if (capacity > most)
 		capacity = most;
-	merger->symbols = engine_alloc(merger->arena, capacity, sizeof(Symbol),
-								   merger->status);
+	merger->symbols = engine_alloc_raw(merger->arena, capacity,
+									   sizeof(Symbol), merger->status);
 	if (merger->symbols == NULL)
 		return merger->status->code;
 	merger->capacity = capacity;
@@ -152,8 +152,8 @@ heap_prepare(Merger *merger)
 	if (need > merger->heap_capacity)
 	{
 		merger->heap_capacity = merger->capacity * 2;
-		merger->heap = engine_alloc(merger->arena, merger->heap_capacity,
-									sizeof(uint64_t), merger->status);
+		merger->heap = engine_alloc_raw(merger->arena, merger->heap_capacity,
+										sizeof(uint64_t), merger->status);
 		if (merger->heap == NULL)
 			return merger->status->code;
 	}

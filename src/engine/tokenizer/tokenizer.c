@@ -15,6 +15,7 @@
 
 #define LONGEST_TEXT ((size_t) 64 * 1024 * 1024)
 #define POLL_EVERY 16384		/* ids */
+#define COPY_PIECE ((size_t) 1024 * 1024)	/* ids */
 
 void
 tokenizer_open(const void *section, Tokenizer *tokenizer)
@@ -37,18 +38,27 @@ tokenizer_open(const void *section, Tokenizer *tokenizer)
 /* English has about four bytes a token: start there, and double. */
 static EngineCode
 list_reserve(TokenList *list, size_t expected, EngineArena *arena,
-			 EngineStatus *status)
+			 const EngineHost *host, EngineStatus *status)
 {
 	size_t		capacity = list->n + expected + 16;
 	int32_t    *ids;
 
 	if (capacity < list->capacity * 2)
 		capacity = list->capacity * 2;
-	ids = engine_alloc(arena, capacity, sizeof(int32_t), status);
+	ids = engine_alloc_raw(arena, capacity, sizeof(int32_t), status);
 	if (ids == NULL)
 		return status->code;
-	if (list->n > 0)
-		memcpy(ids, list->ids, list->n * sizeof(int32_t));
+
+	/* in pieces: new pages cost more than the copy */
+	for (size_t done = 0; done < list->n; done += COPY_PIECE)
+	{
+		size_t		piece = list->n - done < COPY_PIECE ? list->n - done :
+			COPY_PIECE;
+
+		if (engine_interrupted(host))
+			return engine_cancelled(status);
+		memcpy(ids + done, list->ids + done, piece * sizeof(int32_t));
+	}
 	list->ids = ids;
 	list->capacity = capacity;
 	return ENGINE_OK;
@@ -66,7 +76,7 @@ encoder_emit(Encoder *encoder, int32_t id)
 		return engine_cancelled(encoder->status);
 	if (list->n == list->capacity)
 		ENGINE_TRY(list_reserve(list, list->n, encoder->arena,
-								encoder->status));
+								encoder->host, encoder->status));
 	list->ids[list->n++] = id;
 	return ENGINE_OK;
 }
@@ -136,7 +146,7 @@ tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length,
 		return ENGINE_LIMIT;
 	}
 	if (list->capacity - list->n < length / 4)
-		ENGINE_TRY(list_reserve(list, length / 4, arena, status));
+		ENGINE_TRY(list_reserve(list, length / 4, arena, host, status));
 	if (tokenizer->bos >= 0 && ((add && tokenizer->add_bos) ||
 								(flags & TOKENIZE_FORCE_BOS)))
 		ENGINE_TRY(encoder_emit(&encoder, tokenizer->bos));

@@ -103,7 +103,7 @@ walk_begin(Walk *walk, const AttentionTask *task, int first_query,
 	walk->sum_l = next += state;
 	walk->c = next += state;
 	walk->finite = next += state;
-	walk->query = (int32_t *) (next += state);
+	walk->query = (int32_t *) (next + state);
 
 	memset(walk->finite, 0, state * sizeof(float));
 	for (int i = 0; i < n_queries; i++)

@@ -146,7 +146,7 @@ typedef struct KernelSet
 							 int64_t n);
 	/* x = cap * tanh(x / cap) */
 	void		(*softcap) (float *x, float cap, int64_t n);
-	/* softmax of one vector as one segment: m, exp, Sum16, divide; p may be x */
+	/* softmax of one vector: m, exp, Sum16, divide; in place too */
 	void		(*softmax) (const float *x, float *p, int64_t n);
 
 	/* false when a value is NaN or infinite (largest bits as unsigned) */

@@ -33,10 +33,10 @@
 #include "tensor/panel.h"
 
 /* Bytes of weights that are taken through all tokens at a time. */
-#define TILE_WEIGHT_BYTES ((size_t) 256 * 1024)
+#define TILE_WEIGHT_BYTES ((size_t) 512 * 1024)
 
 /* Bytes of records on the stack. */
-#define TILE_RECORD_BYTES 49152
+#define TILE_RECORD_BYTES 16384
 
 /* Tokens of the largest tile that a set may have. */
 #define TILE_MAX_TOKENS 16
@@ -164,10 +164,11 @@ tile_fill_sums(TileShape shape, float d, const int32_t *sums, uint8_t *start,
 			   uint8_t *product)
 {
 	int32_t		sum[2] = {sums[0], sums[1]};
+	const int	halves = shape.halves == 1 ? 1 : 2;
 
-	if (shape.halves == 1)
+	if (halves == 1)
 		sum[0] += sum[1];
-	for (int half = 0; half < shape.halves; half++)
+	for (int half = 0; half < halves; half++)
 	{
 		int32_t		from = -shape.zero * sum[half];
 		float		scaled = d * (float) sum[half];

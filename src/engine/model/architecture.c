@@ -296,14 +296,16 @@ read_heads(ModelReader *reader)
 							   &hyper->n_heads));
 	ENGINE_TRY(read_layer_size(reader, "attention.head_count_kv", MAX_HEADS,
 							   hyper->n_heads, &hyper->n_kv_heads));
+	/* no size is below 1; NOLINTNEXTLINE(clang-analyzer-core.DivideZero) */
 	if (hyper->n_heads % hyper->n_kv_heads != 0)
 		return engine_fail(reader->status, ENGINE_CORRUPT,
 						   "%d attention heads cannot share %d key-value "
 						   "heads", hyper->n_heads, hyper->n_kv_heads);
 
 	/* a share of 0 makes the key required */
-	share = hyper->embedding_length % hyper->n_heads == 0 ?
-		hyper->embedding_length / hyper->n_heads : 0;
+	share = hyper->embedding_length / hyper->n_heads;	/* NOLINT */
+	if (share * hyper->n_heads != hyper->embedding_length)
+		share = 0;
 	if (share > MAX_HEAD_LENGTH)
 		share = 0;
 	ENGINE_TRY(read_size(reader, "attention.key_length", MAX_HEAD_LENGTH,

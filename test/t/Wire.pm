@@ -6,6 +6,7 @@ package Wire;
 use strict;
 use warnings FATAL => 'all';
 
+use IO::Select;
 use IO::Socket::UNIX;
 use Time::HiRes qw(time);
 
@@ -80,8 +81,17 @@ sub start
 	return;
 }
 
+# Has the server sent something that was not read yet?
+sub waiting
+{
+	my ($self) = @_;
+
+	return length $self->{buffer}
+	  || IO::Select->new($self->{socket})->can_read(0);
+}
+
 # The rest of a query: rows and their arrival times, fields of notices and of an
-# error.
+# error; a fatal one ends the connection.
 sub rest
 {
 	my ($self) = @_;
@@ -105,6 +115,7 @@ sub rest
 		{
 			$result->{error} = { map { /^(.)(.*)/s } split(/\0/, $body) };
 			$result->{error_at} = $at;
+			return $result if $result->{error}{V} eq 'FATAL';
 		}
 		elsif ($type eq 'Z')
 		{

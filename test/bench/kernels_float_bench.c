@@ -173,9 +173,9 @@ bench_attention(const KernelSet *set, KvType type, int head_dim, int group,
 	int			n_pages = (int) ((n_keys + 15) / 16);
 	size_t		element = type == KV_F32 ? 4 : 2;
 	size_t		page_bytes = (size_t) (2 * head_dim * 16 * kv_heads) * element;
-	uint8_t	  **pages = allocate((size_t) n_pages * sizeof(*pages));
+	uint8_t   **pages = allocate((size_t) n_pages * sizeof(*pages));
 	size_t		q_size = (size_t) (head_dim * group * kv_heads);
-	AttentionRun run = {.set = set,.first = first,.count = count,
+	AttentionRun run = {.set = set, .first = first, .count = count,
 	.kv_heads = kv_heads};
 	double		keys = 0;
 	double		time;
@@ -283,7 +283,7 @@ run_vector(void *arg)
 static void
 bench_vectors(const KernelSet *set, int64_t n)
 {
-	VectorRun	run = {.set = set,.n = n};
+	VectorRun	run = {.set = set, .n = n};
 
 	run.x = random_floats((size_t) n);
 	run.y = allocate((size_t) n * sizeof(float));

@@ -324,7 +324,7 @@ all_borders(void **state)
 	numbers_seed(2);
 	for (int turn = 0; turn < 4 * N_BORDERS; turn++)
 	{
-		Shape		shape = {.head_dim = 16,.value_dim = 16};
+		Shape		shape = {.head_dim = 16, .value_dim = 16};
 
 		random_options(&shape);
 		shape.first_position = borders[turn % N_BORDERS];
@@ -343,8 +343,8 @@ all_options(void **state)
 	numbers_seed(3);
 	for (int bits = 0; bits < 64; bits++)
 	{
-		Shape		shape = {.head_dim = 32,.value_dim = 48,.group = 2,
-		.first_position = 530,.n_queries = 9,.amplitude = 1.0f};
+		Shape		shape = {.head_dim = 32, .value_dim = 48, .group = 2,
+		.first_position = 530, .n_queries = 9, .amplitude = 1.0f};
 
 		shape.type = bits & 1 ? KV_F32 : KV_F16;
 		shape.causal = (bits & 2) != 0;
@@ -360,8 +360,8 @@ all_options(void **state)
 static void
 many_rows(void **state)
 {
-	Shape		shape = {.head_dim = 8,.value_dim = 8,.group = 71,.n_keys = 50,
-	.first_position = 17,.n_queries = 33,.causal = true,.amplitude = 2.0f};
+	Shape		shape = {.head_dim = 8, .value_dim = 8, .group = 71, .n_keys = 50,
+	.first_position = 17, .n_queries = 33, .causal = true, .amplitude = 2.0f};
 
 	(void) state;
 	numbers_seed(4);
@@ -422,7 +422,7 @@ reference_is_attention(void **state)
 	numbers_seed(5);
 	for (int turn = 0; turn < 100; turn++)
 	{
-		Shape		shape = {.head_dim = 24,.value_dim = 20,.group = 2};
+		Shape		shape = {.head_dim = 24, .value_dim = 20, .group = 2};
 		Bed			bed;
 		double		plain[20];
 		float	   *out;
@@ -459,8 +459,8 @@ reference_is_attention(void **state)
 static void
 rows_explain_results(void **state)
 {
-	Shape		shape = {.head_dim = 24,.value_dim = 16,.group = 3,
-		.n_keys = 700,.first_position = 690,.n_queries = 10,.causal = true,
+	Shape		shape = {.head_dim = 24, .value_dim = 16, .group = 3,
+		.n_keys = 700, .first_position = 690, .n_queries = 10, .causal = true,
 	.amplitude = 1.0f};
 	Bed			bed;
 	float	   *out;
@@ -508,9 +508,9 @@ bad_scores_poison_their_row(void **state)
 	numbers_seed(7);
 	for (int turn = 0; turn < 30; turn++)
 	{
-		Shape		shape = {.type = turn % 2 ? KV_F16 : KV_F32,.head_dim = 20,
-			.value_dim = 16,.group = 2,.n_keys = 600,.first_position = 560,
-		.n_queries = 40,.causal = true,.amplitude = 1.0f};
+		Shape		shape = {.type = turn % 2 ? KV_F16 : KV_F32, .head_dim = 20,
+			.value_dim = 16, .group = 2, .n_keys = 600, .first_position = 560,
+		.n_queries = 40, .causal = true, .amplitude = 1.0f};
 		Bed			bed;
 		int			row = number_below(40);
 		float	   *want;
@@ -553,7 +553,7 @@ bits_are_those_of_the_version(void **state)
 	numbers_seed(8);
 	for (int turn = 0; turn < 20; turn++)
 	{
-		Shape		shape = {.head_dim = 24,.value_dim = 20,.group = 2};
+		Shape		shape = {.head_dim = 24, .value_dim = 20, .group = 2};
 		Bed			bed;
 		float	   *out;
 

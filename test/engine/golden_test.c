@@ -149,7 +149,7 @@ compute(Golden *golden, const int32_t *ids, int n, const Probe *probe)
 	kv_close(sequence);
 	assert_int_equal(kv_reserve(sequence, n, &status), ENGINE_OK);
 	for (int i = 0; i < n; i++)
-		rows[i] = (StepRow){ids[i], 0, i, true};
+		rows[i] = (StepRow) {ids[i], 0, i, true};
 	if (transformer_step(&golden->transformer, rows, n, &sequence, probe,
 						 &logits, &status) != ENGINE_OK)
 		fail_msg("%s", status.message);
@@ -328,7 +328,7 @@ insides_agree(void **state)
 		Compare		compare = {&golden, 0, 0, 0};
 		Probe		probe = {PROBE_BIT(PROBE_ATTENTION) |
 			PROBE_BIT(PROBE_EMBEDDING) | PROBE_BIT(PROBE_BLOCK) |
-			PROBE_BIT(PROBE_FINAL_NORM), -1, -1, compare_stage, &compare};
+		PROBE_BIT(PROBE_FINAL_NORM), -1, -1, compare_stage, &compare};
 		const Hyper *hyper;
 
 		golden_open(&golden, *name, 16);

@@ -472,7 +472,7 @@ static float *
 product(const KernelSet *set, const PackedMatrix *w, const float *x,
 		int n_rows, int stride, const int *cuts, int n_cuts)
 {
-	Activations a = {.n_rows = n_rows,.k = w->k,.bits = 16,.x = x};
+	Activations a = {.n_rows = n_rows, .k = w->k, .bits = 16, .x = x};
 	float	   *out = numbers_blank((size_t) (n_rows * stride));
 
 	a.x_stride = (size_t) (w->k + 3);

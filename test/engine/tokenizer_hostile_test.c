@@ -183,7 +183,7 @@ test_no_tokenizer(void **state)
 	for (int i = 0; i < 3; i++)
 	{
 		Recipe		recipe = {.model = models[i], .n_tokens = -1,
-			.n_types = -1, .n_scores = -1, .n_merges = -1};
+		.n_types = -1, .n_scores = -1, .n_merges = -1};
 		TokenizerFixture fixture;
 
 		assert_int_equal(open_recipe(&recipe, &fixture), ENGINE_OK);

@@ -447,7 +447,7 @@ now_and_then(void *arg)
 {
 	int		   *asked = arg;
 
-	return ++*asked % 37 == 0;
+	return ++* asked % 37 == 0;
 }
 
 static void

@@ -21,7 +21,7 @@
 #define LN2_HIGH 0x1.62e42feep-1	/* 32 bits */
 #define LN2_LOW 0x1.a39ef35793c76p-33
 #define HALF_PI_1 0x1.921fb4p0	/* 23 bits */
-#define HALF_PI_2 0x1.4442dp-24	/* 23 bits */
+#define HALF_PI_2 0x1.4442dp-24 /* 23 bits */
 #define HALF_PI_3 0x1.8469898cc517p-48
 
 #define LOG2E 0x1.71547652b82fep0
@@ -95,7 +95,7 @@ exact_product(double a, double b)
 	Pair		y = halves(b);
 	double		product = a * b;
 	Pair		result = {product,
-		((x.hi * y.hi - product) + x.hi * y.lo + x.lo * y.hi) + x.lo * y.lo};
+	((x.hi * y.hi - product) + x.hi * y.lo + x.lo * y.hi) + x.lo * y.lo};
 
 	return result;
 }

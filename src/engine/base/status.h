@@ -46,11 +46,11 @@ typedef struct EngineStatus
  */
 extern EngineCode engine_fail(EngineStatus *status, EngineCode code,
 							  const char *format,...)
-	__attribute__((format(printf, 3, 4)));
+			__attribute__((format(printf, 3, 4)));
 extern void engine_detail(EngineStatus *status, const char *format,...)
-	__attribute__((format(printf, 2, 3)));
+			__attribute__((format(printf, 2, 3)));
 extern void engine_hint(EngineStatus *status, const char *format,...)
-	__attribute__((format(printf, 2, 3)));
+			__attribute__((format(printf, 2, 3)));
 
 /*
  * Copy at most size-1 bytes of a text that comes from a file, as printable

@@ -46,7 +46,7 @@ gguf_find_tensor(const GgufFile *file, const char *name)
 	{
 		uint32_t	middle = low + (high - low) / 2;
 		const GgufTensor *tensor =
-		&file->tensors[file->tensor_index[middle]];
+			&file->tensors[file->tensor_index[middle]];
 		int			order = strcmp(name, tensor->name);
 
 		if (order == 0)

@@ -145,7 +145,7 @@ attention_query(const AttentionTask *task, int i, int g, float *scratch,
 {
 	KeyRange	keys = visible_keys(task, i);
 	int64_t		first = keys.begin - keys.begin % ATTENTION_SEGMENT;
-	Running		next = {.o = scratch,.finite = true};
+	Running		next = {.o = scratch, .finite = true};
 
 	sum->finite = true;
 	attention_segment(task, i, g, keys_within(keys, first, ATTENTION_SEGMENT),

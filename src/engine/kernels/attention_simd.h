@@ -153,7 +153,7 @@ visible_pages(const Walk *walk, int row, int n_rows, int64_t first)
 	int64_t		begin = block_keys(walk, row, first).begin - first;
 	int64_t		end = block_keys(walk, row + n_rows - 1, first).end - first;
 	PageRange	pages = {(int) (begin / KV_PAGE_POSITIONS),
-		(int) ((end + KV_PAGE_POSITIONS - 1) / KV_PAGE_POSITIONS)};
+	(int) ((end + KV_PAGE_POSITIONS - 1) / KV_PAGE_POSITIONS)};
 
 	return pages;
 }
@@ -308,13 +308,13 @@ finish_scores(const Walk *walk, int row, int64_t first, Lanes s[BLOCK_PAGES])
 	if (begin == 0 && end == ATTENTION_BLOCK)
 	{
 #pragma GCC unroll 4
-	for (int i = 0; i < BLOCK_PAGES; i++)
+		for (int i = 0; i < BLOCK_PAGES; i++)
 			finite = lanes_fma(s[i], lanes_zero(), finite);
 	}
 	else
 	{
 #pragma GCC unroll 4
-	for (int i = 0; i < BLOCK_PAGES; i++)
+		for (int i = 0; i < BLOCK_PAGES; i++)
 		{
 			LaneMask	seen = lane_range(begin - i * LANES, end - i * LANES);
 

@@ -90,7 +90,7 @@ KERNEL(dense_matmul) (const PackedMatrix *w, int64_t panel_begin,
 					  int64_t panel_end, const Activations *a, float *out,
 					  size_t out_stride)
 {
-	Tile		tile = {.type = dense_type(w->type),.k = w->k};
+	Tile		tile = {.type = dense_type(w->type), .k = w->k};
 	int64_t		group = a->n_rows > 1 ? 4 : panel_end - panel_begin;
 
 	tile.w_step = LANES * (tile.type == TILE_F32 ? 4 : 2);

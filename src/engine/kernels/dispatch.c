@@ -96,7 +96,8 @@ read_xcr0(void)
 	uint32_t	low;
 	uint32_t	high;
 
-	__asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+	__asm__ volatile ("xgetbv":"=a" (low), "=d"(high):"c"(0));
+
 	return low;
 }
 
@@ -239,15 +240,16 @@ kernels_enter(void)
 {
 	uint64_t	saved;
 
-	__asm__ volatile("mrs %0, fpcr" : "=r"(saved));
-	__asm__ volatile("msr fpcr, %0" : : "r"(UINT64_C(0)));
+	__asm__ volatile ("mrs %0, fpcr":"=r" (saved));
+	__asm__ volatile ("msr fpcr, %0"::"r" (UINT64_C(0)));
+
 	return saved;
 }
 
 void
 kernels_leave(uint64_t saved)
 {
-	__asm__ volatile("msr fpcr, %0" : : "r"(saved));
+	__asm__ volatile ("msr fpcr, %0"::"r" (saved));
 }
 
 #else

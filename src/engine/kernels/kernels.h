@@ -156,8 +156,8 @@ typedef struct KernelSet
 	int64_t		(*argmax) (const float *x, int64_t n);
 
 	/*
-	 * Put key[head_dim] and value[value_dim] of one position (lane =
-	 * position % 16) into a page, rounded to nearest even for f16.
+	 * Put key[head_dim] and value[value_dim] of one position (lane = position
+	 * % 16) into a page, rounded to nearest even for f16.
 	 */
 	void		(*kv_store) (KvType type, const float *key, int head_dim,
 							 const float *value, int value_dim, int lane,

@@ -120,19 +120,22 @@ select_tile(const Tile *tile, const TileType type, int rows, int panels)
 	}
 }
 
-static __attribute__((noinline)) void
+static __attribute__((noinline))
+void
 tile_f32(const Tile *tile, int rows, int panels)
 {
 	select_tile(tile, TILE_F32, rows, panels);
 }
 
-static __attribute__((noinline)) void
+static __attribute__((noinline))
+void
 tile_f16(const Tile *tile, int rows, int panels)
 {
 	select_tile(tile, TILE_F16, rows, panels);
 }
 
-static __attribute__((noinline)) void
+static __attribute__((noinline))
+void
 tile_bf16(const Tile *tile, int rows, int panels)
 {
 	select_tile(tile, TILE_BF16, rows, panels);

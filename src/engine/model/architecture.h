@@ -45,28 +45,28 @@ typedef struct Hyper
 	int32_t		n_layers;
 	int32_t		feed_forward_length;
 	int32_t		n_heads;
-	int32_t		n_kv_heads;			/* divides n_heads */
-	int32_t		key_length;			/* head_dim of q and k */
-	int32_t		value_length;		/* head_dim of v */
-	int32_t		vocabulary;			/* rows of the token embedding */
-	int32_t		n_rot;				/* even, <= key_length; 0: no RoPE */
-	int32_t		rope_layout;		/* RopeLayout */
-	int32_t		norm;				/* NormKind */
-	int32_t		feed_forward;		/* FeedForwardKind */
-	int32_t		kv_type;			/* KvType: f32 iff all blk.*.weight are */
-	int32_t		pooling;			/* PoolingKind */
-	int32_t		window;				/* sliding window, 0: none */
-	int32_t		causal;				/* 0 or 1 */
+	int32_t		n_kv_heads;		/* divides n_heads */
+	int32_t		key_length;		/* head_dim of q and k */
+	int32_t		value_length;	/* head_dim of v */
+	int32_t		vocabulary;		/* rows of the token embedding */
+	int32_t		n_rot;			/* even, <= key_length; 0: no RoPE */
+	int32_t		rope_layout;	/* RopeLayout */
+	int32_t		norm;			/* NormKind */
+	int32_t		feed_forward;	/* FeedForwardKind */
+	int32_t		kv_type;		/* KvType: f32 iff all blk.*.weight are */
+	int32_t		pooling;		/* PoolingKind */
+	int32_t		window;			/* sliding window, 0: none */
+	int32_t		causal;			/* 0 or 1 */
 	int32_t		learned_positions;	/* 0 or 1: position_embd is added */
-	int32_t		post_norm;			/* 0: pre-norm (decoders); 1: bert */
-	int32_t		tied_output;		/* logits use token_embd */
+	int32_t		post_norm;		/* 0: pre-norm (decoders); 1: bert */
+	int32_t		tied_output;	/* logits use token_embd */
 	float		norm_epsilon;
 	float		attention_scale;	/* default 1/sqrt(key_length) */
 	float		attention_softcap;	/* 0: none */
-	float		final_softcap;		/* 0: none */
+	float		final_softcap;	/* 0: none */
 	float		embedding_scale;	/* 1: none */
-	double		rope_magnitude;		/* multiplies cos and sin, 1: none (yarn) */
-	int64_t		parameters;			/* sum of all tensor elements */
+	double		rope_magnitude; /* multiplies cos and sin, 1: none (yarn) */
+	int64_t		parameters;		/* sum of all tensor elements */
 } Hyper;
 
 /*

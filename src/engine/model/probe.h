@@ -23,8 +23,8 @@ typedef enum ProbeStage
 	PROBE_QUERY,				/* [rows][n_heads * key_length] after RoPE */
 	PROBE_KEY,					/* [rows][n_kv_heads * key_length] as stored */
 	PROBE_VALUE,				/* [rows][n_kv_heads * value_length] */
-	PROBE_ATTENTION,			/* one query row and head: [2][n_keys]: scores,
-								 * then weights; read only */
+	PROBE_ATTENTION,			/* one query row and head: [2][n_keys]:
+								 * scores, then weights; read only */
 	PROBE_HEADS,				/* [rows][n_heads * value_length] before the
 								 * output projection */
 	PROBE_ATTN_ADDED,			/* [rows][d] what attention adds */

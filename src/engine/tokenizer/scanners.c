@@ -704,15 +704,15 @@ const Scanner scanner_groups[][PRETOKENIZE_STAGES] = {
 	[GROUP_DIGITS_GPT2] = {scan_number, scan_gpt2},
 	[GROUP_FALCON] = {scan_falcon_punctuation, scan_gpt2, scan_three_digits},
 	[GROUP_DEEPSEEK_CODER] = {scan_line_end, scan_spaced_letters,
-		scan_spaced_punctuation, scan_deepseek_ideographs, scan_number},
+	scan_spaced_punctuation, scan_deepseek_ideographs, scan_number},
 	[GROUP_DEEPSEEK_LLM] = {scan_line_end, scan_deepseek_letters,
 		scan_deepseek_punctuation, scan_final_spaces,
-		scan_deepseek_ideographs, scan_numbers},
+	scan_deepseek_ideographs, scan_numbers},
 	[GROUP_DEEPSEEK3] = {scan_three_numbers, scan_cjk, scan_deepseek3},
 	[GROUP_TEKKEN] = {scan_tekken},
 	[GROUP_GPT4O] = {scan_gpt4o},
 	[GROUP_BLOOM] = {scan_bloom},
 	[GROUP_VIKING] = {scan_bloom, scan_number},
 	[GROUP_DEFAULT] = {scan_default_punctuation, scan_gpt2, scan_numbers,
-		scan_three_digits}
+	scan_three_digits}
 };

@@ -154,16 +154,15 @@ completion(FunctionCallInfo fcinfo, const ModelRef *model, const char *kinds,
 {
 	CallKey		key = call_key(fcinfo, kinds, model);
 	Options    *options;
+	char	   *json;
 	Datum		result;
 
 	if (call_cache_get(fcinfo, &key, &result))
 		return result;
 	options = options_read(OPTIONS_COMPLETION, ARG_JSONB(argument + 1),
 						   model->options);
-	result = DirectFunctionCall1(jsonb_in,
-								 CStringGetDatum(completion_json(model,
-																 PG_GETARG_TEXT_PP(argument),
-																 options)));
+	json = completion_json(model, PG_GETARG_TEXT_PP(argument), options);
+	result = DirectFunctionCall1(jsonb_in, CStringGetDatum(json));
 	if (generation_repeatable(options))
 		call_cache_put(fcinfo, &key, result, false);
 	return result;

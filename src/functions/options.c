@@ -372,19 +372,22 @@ value_utf8(const JsonbValue *value)
 static char *
 numeric_text(const JsonbValue *value)
 {
-	return DatumGetCString(DirectFunctionCall1(numeric_out,
-											   NumericGetDatum(value->val.numeric)));
+	Datum		number = NumericGetDatum(value->val.numeric);
+
+	return DatumGetCString(DirectFunctionCall1(numeric_out, number));
 }
 
 static double
 number_value(const OptionRow *row, const JsonbValue *value)
 {
+	Datum		exact;
 	double		number;
 
 	if (value->type != jbvNumeric)
 		wrong_type(row);
+	exact = NumericGetDatum(value->val.numeric);
 	number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
-												NumericGetDatum(value->val.numeric)));
+												exact));
 	if (!(number >= row->min && number <= row->max))
 		out_of_range(row, numeric_text(value));
 	return number;
@@ -394,6 +397,7 @@ number_value(const OptionRow *row, const JsonbValue *value)
 static int64
 integer_value(const OptionRow *row, const JsonbValue *value)
 {
+	Datum		largest;
 	Datum		number;
 	Datum		whole;
 
@@ -402,8 +406,8 @@ integer_value(const OptionRow *row, const JsonbValue *value)
 	whole = DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0));
 	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, number, whole)))
 		wrong_type(row);
-	if (DatumGetBool(DirectFunctionCall2(numeric_gt, number,
-										 DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT64_MAX)))))
+	largest = DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT64_MAX));
+	if (DatumGetBool(DirectFunctionCall2(numeric_gt, number, largest)))
 		out_of_range(row, numeric_text(value));
 	return DatumGetInt64(DirectFunctionCall1(numeric_int8, number));
 }
@@ -642,10 +646,10 @@ read_model_defaults(OptionScope scope, const Jsonb *model, Options *options)
 	read_object(scope, model, false, options);
 	if ((scope & rendering) != 0)
 	{
+		JsonbContainer *root = unconstify(JsonbContainer *, &model->root);
 		JsonbValue	value;
 
-		if (getKeyJsonValueFromContainer(unconstify(JsonbContainer *, &model->root),
-										 "chat_template",
+		if (getKeyJsonValueFromContainer(root, "chat_template",
 										 strlen("chat_template"),
 										 &value) != NULL &&
 			value.type == jbvString)

@@ -360,8 +360,9 @@ all_options(void **state)
 static void
 many_rows(void **state)
 {
-	Shape		shape = {.head_dim = 8, .value_dim = 8, .group = 71, .n_keys = 50,
-	.first_position = 17, .n_queries = 33, .causal = true, .amplitude = 2.0f};
+	Shape		shape = {.head_dim = 8, .value_dim = 8, .group = 71,
+		.n_keys = 50, .first_position = 17, .n_queries = 33, .causal = true,
+	.amplitude = 2.0f};
 
 	(void) state;
 	numbers_seed(4);

@@ -252,9 +252,9 @@ greedy_continuations_agree(void **state)
 											&logits, &status), ENGINE_OK);
 		for (int i = 0; i < n_wanted; i++)
 		{
+			int64_t		vocabulary = golden.model.image->hyper.vocabulary;
 			int32_t		next = (int32_t)
-				golden.transformer.kernels->argmax(logits,
-												   golden.model.image->hyper.vocabulary);
+				golden.transformer.kernels->argmax(logits, vocabulary);
 
 			assert_int_equal(next, wanted[i]);
 			assert_int_equal(transformer_prompt(&golden.transformer,

@@ -37,7 +37,7 @@ typedef struct TextStream
 				capacity;
 	char		partial[4];		/* bytes of an unfinished character */
 	int			n_partial;
-	char	   *out;			/* what the last call released; NUL-terminated */
+	char	   *out;			/* what the last call released, with a NUL */
 	size_t		n_out,
 				out_capacity;
 } TextStream;

@@ -72,7 +72,7 @@ typedef struct Pass
 extern EngineCode rows_alloc(Rows *rows, int n, int64_t columns,
 							 EngineArena *arena, EngineStatus *status);
 
-/* ENGINE_NOT_FINITE, naming what and the layer, unless all values are finite. */
+/* ENGINE_NOT_FINITE, naming what and the layer, if a value is not finite. */
 extern EngineCode pass_check_finite(Pass *pass, const Rows *rows, int n_rows,
 									int64_t columns, const char *what);
 

@@ -60,13 +60,15 @@
 #include "settings.h"
 #include "weights/cache.h"
 #include "weights/damage.h"
+#include "weights/huge_pages.h"
 #include "weights/load.h"
 #include "weights/locks.h"
 #include "weights/sources.h"
 #include "weights/store.h"
 
 #define CACHE_ENTRIES 128
-#define ARENA_ALIGN 4096
+#define ARENA_ALIGN HUGE_PAGE
+#define SMALL_PAGE 4096
 
 typedef enum EntryState
 {
@@ -151,6 +153,7 @@ startup_memory(void)
 	if (!found)
 		init_cache();
 	arena = (char *) TYPEALIGN(ARENA_ALIGN, (char *) cache + sizeof(Cache));
+	huge_pages_ask(arena, cache->arena_size);
 	damage_shmem_startup();
 	LWLockRelease(AddinShmemInitLock);
 }
@@ -288,6 +291,13 @@ unused_entry(void)
  * Room in the arena.  Callers hold CACHE_LOCK.
  */
 
+/* Images that fill a huge page begin with one; small ones are packed. */
+static uint64
+align_extent(uint64 offset, uint64 size)
+{
+	return TYPEALIGN64(size >= HUGE_PAGE ? HUGE_PAGE : SMALL_PAGE, offset);
+}
+
 /* The first gap of size bytes when the first n of gone did not exist. */
 static bool
 find_gap(uint64 size, Entry *const *gone, int n, uint64 *offset)
@@ -307,14 +317,14 @@ find_gap(uint64 size, Entry *const *gone, int n, uint64 *offset)
 		uint64		next = i < n_extents ? extents[i]->offset :
 			cache->arena_size;
 
+		end = align_extent(end, size);
 		if (next >= end && next - end >= size)
 		{
 			*offset = end;
 			return true;
 		}
 		if (i < n_extents)
-			end = TYPEALIGN64(ARENA_ALIGN,
-							  extents[i]->offset + extents[i]->size);
+			end = extents[i]->offset + extents[i]->size;
 	}
 	return false;
 }
@@ -366,7 +376,7 @@ size_wanted(uint64 size)
 		if (entry->size > 0 && !removable(entry))
 			end = Max(end, entry->offset + entry->size);
 	}
-	return TYPEALIGN64(ARENA_ALIGN, end) + size;
+	return align_extent(end, size) + size;
 }
 
 /*
@@ -428,6 +438,7 @@ load_entry(Entry *entry, const ModelRef *model)
 		WeightsLoad *load = load_begin(model);
 
 		reserve_or_fail(entry, model, load_size(load));
+		huge_pages_take(arena + entry->offset, entry->size);
 		load_into(load, arena + entry->offset, &entry->progress);
 		load_end(load);
 	}

@@ -17,6 +17,7 @@
 #include "utils/timestamp.h"
 
 #include "settings.h"
+#include "weights/huge_pages.h"
 #include "weights/load.h"
 #include "weights/sources.h"
 #include "weights/store.h"
@@ -134,6 +135,7 @@ load_private(const ModelRef *model)
 	image->size = load_size(load);
 	image->image = (ImageHeader *)
 		TYPEALIGN(64, MemoryContextAllocHuge(context, image->size + 64));
+	huge_pages_ask(image->image, image->size);
 	load_into(load, image->image, NULL);
 	load_end(load);
 

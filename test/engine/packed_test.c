@@ -224,7 +224,7 @@ quantised_activations_agree(void **state)
 	}
 }
 
-/* What quantise means: |x - d * q| <= d / 2, and the largest |q| is the range. */
+/* What quantise means: |x - d * q| <= d / 2; the largest |q| is the range. */
 static void
 quantised_activations_are_near(void **state)
 {

@@ -97,7 +97,8 @@ sizes_of_rows_are_checked(void **state)
 	assert_int_equal(tensor_row_bytes((TensorType) 9, 32), 0);
 	assert_int_equal(tensor_row_bytes((TensorType) 63, 32), 0);
 	assert_int_equal(tensor_row_bytes(TYPE_F32, UINT64_MAX / 2), 0);
-	assert_int_equal(tensor_row_bytes(TYPE_F32, UINT64_MAX / 4), UINT64_MAX - 3);
+	assert_int_equal(tensor_row_bytes(TYPE_F32, UINT64_MAX / 4),
+					 UINT64_MAX - 3);
 }
 
 /*

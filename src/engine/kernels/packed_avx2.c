@@ -26,6 +26,9 @@
 
 #include <immintrin.h>
 
+/* Half of the second-level cache of processors with AVX2 only, or less. */
+#define TILE_WEIGHT_BYTES ((size_t) 256 * 1024)
+
 #include "kernels/packed_tiles.h"
 
 #define TARGET __attribute__((target("avx2,fma,f16c")))
@@ -86,8 +89,9 @@ load_vector(const uint8_t *bytes)
 INLINE __m256i
 unpack_group(int base, int extra, const uint8_t *planes, int g)
 {
+	const int	extra_bits = ((1 << extra) - 1) << base;
 	__m256i		base_mask = _mm256_set1_epi8((char) ((1 << base) - 1));
-	__m256i		extra_mask = _mm256_set1_epi8((char) (((1 << extra) - 1) << base));
+	__m256i		extra_mask = _mm256_set1_epi8((char) extra_bits);
 	__m256i		q;
 
 	if (base == 8)
@@ -249,6 +253,9 @@ unpack_scales(ScaleForm form, const uint8_t *tail, int sub, Scales *scales)
  * from loading weights once for each token instead of once.
  */
 #define PIN(x) __asm__("" : "+x"(x))
+
+/* An unpacked block does not fit the registers: do not try. */
+#define KEEP_IN_MEMORY(x) __asm__("" : "+m"(x))
 
 INLINE __m256i
 load_four(const uint8_t *q)
@@ -459,10 +466,11 @@ multiply(int base, int extra, int subs, ScaleForm form, const int8_t *book,
 			__m256i		w[32];
 			Scales		scales;
 
-			if (shape.tokens == 1)
-				prefetch(block, code_bytes + tail_bytes / subs);
+			prefetch(block, code_bytes + tail_bytes / subs);
 			unpack_codes(base, extra, book, values, shape.words, block, w);
 			unpack_scales(form, tail, sub, &scales);
+			if (shape.tokens == ABREAST)
+				KEEP_IN_MEMORY(w);
 			for (int first = 0; first < shape.tokens; first += count)
 				add_tokens(acc, w, chain, &scales, shape, record, first,
 						   count);

@@ -20,7 +20,8 @@
  * of their values.  Panels are visited in runs that fit the second-level
  * cache: outer loop over runs, then tokens, then panels.
  *
- * Included by packed_avx2.c and packed_avx512.c.
+ * Included by packed_avx2.c and packed_avx512.c, which define
+ * TILE_WEIGHT_BYTES, the size of such a run.
  *
  *-------------------------------------------------------------------------
  */
@@ -32,11 +33,8 @@
 #include "kernels/packed.h"
 #include "tensor/panel.h"
 
-/* Bytes of weights that are taken through all tokens at a time. */
-#define TILE_WEIGHT_BYTES ((size_t) 512 * 1024)
-
-/* Bytes of records on the stack. */
-#define TILE_RECORD_BYTES 16384
+/* Bytes of records on the stack: they should stay in a cache of 32 kB. */
+#define TILE_RECORD_BYTES 24576
 
 /* Tokens of the largest tile that a set may have. */
 #define TILE_MAX_TOKENS 16

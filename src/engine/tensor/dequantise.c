@@ -60,7 +60,7 @@ finite_##lower(const void *blocks, int64_t n) \
 	bool		good = true; \
  \
 	for (int64_t i = 0; i < n; i += (values), block += (bytes)) \
-		good &= half_finite(block + (a)) & half_finite(block + (b)); \
+		good = good && half_finite(block + (a)) && half_finite(block + (b)); \
 	return good; \
 }
 

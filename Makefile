@@ -173,6 +173,12 @@ build/bench/engine_bench: build/plain/test/bench/engine_bench.o \
 	@mkdir -p $(@D)
 	$(CC) $(PLAIN_FLAGS) -o $@ $^ -lpthread -lm
 
+# Kernels alone: kernels_packed_bench, kernels_float_bench
+build/bench/kernels_%_bench: build/plain/test/bench/kernels_%_bench.o \
+		build/plain/test/engine/weights_fixture.o build/plain/libengine.a
+	@mkdir -p $(@D)
+	$(CC) $(PLAIN_FLAGS) -o $@ $^ -lpthread -lm
+
 bench:
 	scripts/bench
 

@@ -8,9 +8,11 @@
  * Prints GOPS (2 n k tokens / time) for some numbers of tokens, with weights
  * in the caches as far as they fit; GB/s of weights for one token with
  * matrices that do not fit any cache; GB/s of packing (bytes of the file); and
- * nanoseconds per activation row of k = 1536.  Each figure is the best of
- * several repetitions, in time of the processor and not of the clock: other
- * processes then disturb by what they take from caches and memory only.
+ * nanoseconds for an activation row of 1536.  Each figure is the lower quartile
+ * of its repetitions, in time of the processor and not of the clock: other
+ * processes then disturb by what they take from caches and memory only.  (The
+ * minimum would not do: after a task switch some virtual machines account for
+ * less time than has passed.)
  *
  *-------------------------------------------------------------------------
  */
@@ -22,6 +24,7 @@
 #include "weights_fixture.h"
 
 #define DRAM_BYTES ((size_t) 96 * 1024 * 1024)
+#define MAX_REPETITIONS 2000
 
 static const int tokens[] = {1, 2, 4, 8, 16, 128, 512};
 
@@ -37,24 +40,40 @@ now(void)
 	return (double) t.tv_sec + (double) t.tv_nsec * 1e-9;
 }
 
-/* Seconds of one product, the best of repetitions that take 0.1 s together. */
+static int
+compare_seconds(const void *a, const void *b)
+{
+	double		x = *(const double *) a;
+	double		y = *(const double *) b;
+
+	return x < y ? -1 : x > y;
+}
+
+/* The lower quartile of n > 0 durations; sorts them. */
+static double
+lower_quartile(double *seconds, int n)
+{
+	qsort(seconds, n, sizeof(*seconds), compare_seconds);
+	return seconds[n / 4];
+}
+
+/* Seconds of one product, from repetitions that take 0.1 s together. */
 static double
 product_seconds(const KernelSet *set, const PackedMatrix *w,
 				const Activations *a, float *out, size_t stride)
 {
-	double		best = 1e9;
+	double		taken[MAX_REPETITIONS];
 	double		begin = now();
+	int			n = 0;
 
-	for (int i = 0; i < 5 || now() - begin < 0.1; i++)
+	while (n < 5 || (n < MAX_REPETITIONS && now() - begin < 0.1))
 	{
 		double		before = now();
-		double		taken;
 
 		set->matmul(w, 0, (w->n + 15) / 16, a, out, stride);
-		taken = now() - before;
-		best = taken < best ? taken : best;
+		taken[n++] = now() - before;
 	}
-	return best;
+	return lower_quartile(taken, n);
 }
 
 static void
@@ -113,20 +132,19 @@ print_packing(TensorType type, int64_t k)
 	size_t		row_bytes = tensor_row_bytes(type, k);
 	uint8_t    *rows = malloc(PANEL_ROWS * row_bytes);
 	uint8_t    *panel = aligned_alloc(64, panel_bytes(type, k));
-	double		best = 1e9;
+	double		taken[200];
 
 	fixture_blocks(type, BLOCKS_USUAL, &seed, rows, PANEL_ROWS * k);
 	for (int i = 0; i < 200; i++)
 	{
 		double		before = now();
-		double		taken;
 
 		for (int j = 0; j < 32; j++)
 			pack_panel(type, k, rows, PANEL_ROWS, panel);
-		taken = (now() - before) / 32;
-		best = taken < best ? taken : best;
+		taken[i] = (now() - before) / 32;
 	}
-	printf(" %6.2f", 1e-9 * PANEL_ROWS * row_bytes / best);
+	printf(" %6.2f", 1e-9 * PANEL_ROWS * row_bytes /
+		   lower_quartile(taken, 200));
 	free(rows);
 	free(panel);
 }
@@ -138,19 +156,18 @@ print_quantise(const KernelSet *set)
 	{
 		uint32_t	seed = 4;
 		Activations a = fixture_activations(ROWS_USUAL, &seed, 1, 1536, bits);
-		double		best = 1e9;
+		double		taken[200];
 
-		for (int i = 0; i < 1000; i++)
+		for (int i = 0; i < 200; i++)
 		{
 			double		before = now();
-			double		taken;
 
 			for (int j = 0; j < 32; j++)
 				fixture_quantise(set, &a);
-			taken = (now() - before) / 32;
-			best = taken < best ? taken : best;
+			taken[i] = (now() - before) / 32;
 		}
-		printf("quantise %2d bits: %5.0f ns\n", bits, best * 1e9);
+		printf("quantise %2d bits: %5.0f ns\n", bits,
+			   1e9 * lower_quartile(taken, 200));
 		fixture_activations_free(&a);
 	}
 }

@@ -415,7 +415,7 @@ prefetch(const uint8_t *at, int bytes)
 {
 #pragma GCC unroll 16
 	for (int i = 0; i < bytes; i += 64)
-		_mm_prefetch((const char *) at + PREFETCH_AHEAD + i, _MM_HINT_T0);
+		_mm_prefetch((const char *) at + PREFETCH_AHEAD + i, _MM_HINT_T1);
 }
 
 INLINE void

@@ -142,7 +142,7 @@ llm_generate_batch(PG_FUNCTION_ARGS)
 	Batch		batch;
 	ModelUse   *use;
 
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	model = model_lookup(ARG_CSTRING(0), MODEL_GENERATE);

@@ -79,7 +79,7 @@ next_token(FunctionCallInfo fcinfo, const ModelRef *model, int argument)
 Datum
 llm_next_token(PG_FUNCTION_ARGS)
 {
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	return next_token(fcinfo, model_lookup(ARG_CSTRING(0), MODEL_GENERATE),
@@ -90,7 +90,7 @@ llm_next_token(PG_FUNCTION_ARGS)
 Datum
 llm_next_token_default(PG_FUNCTION_ARGS)
 {
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	return next_token(fcinfo, model_lookup(NULL, MODEL_GENERATE), 0);

@@ -184,7 +184,7 @@ return_tokens(FunctionCallInfo fcinfo, const ModelRef *model,
 Datum
 llm_tokens(PG_FUNCTION_ARGS)
 {
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	return return_tokens(fcinfo, model_lookup(ARG_CSTRING(0), MODEL_ANY),
@@ -195,7 +195,7 @@ llm_tokens(PG_FUNCTION_ARGS)
 Datum
 llm_tokens_default(PG_FUNCTION_ARGS)
 {
-	InitMaterializedSRF(fcinfo, 0);
+	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
 	return return_tokens(fcinfo, model_lookup(NULL, MODEL_GENERATE),

@@ -49,6 +49,7 @@ model_fixture_open(ModelFixture *fixture, const char *path)
 	fixture->mapped = plan.size;
 	fixture->image = mmap(NULL, plan.size, PROT_READ | PROT_WRITE,
 						  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	madvise(fixture->image, plan.size, MADV_HUGEPAGE);
 	if (fixture->image == MAP_FAILED)
 		give_up(path, "no memory for the image");
 	if (image_build(&plan, &source, &planning, NULL, NULL, NULL,

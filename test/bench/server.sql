@@ -10,12 +10,12 @@ CREATE EXTENSION IF NOT EXISTS llm;
 CREATE TABLE IF NOT EXISTS measured (item text, value numeric, unit text);
 TRUNCATE measured;
 
--- Private memory of this backend in kB: what no other process shares
+-- Memory of this backend alone in kB.  (Private_* of smaps would also count
+-- pages of the cache that no other process has looked at yet.)
 CREATE OR REPLACE FUNCTION private_kb() RETURNS bigint
 LANGUAGE sql VOLATILE AS $$
-	SELECT sum((regexp_match(line, '([0-9]+) kB'))[1]::bigint)::bigint
-	FROM regexp_split_to_table(pg_read_file('/proc/self/smaps_rollup'), '\n') line
-	WHERE line ~ '^Private_(Clean|Dirty)'
+	SELECT (regexp_match(pg_read_file('/proc/self/smaps_rollup'),
+		'\nAnonymous: *([0-9]+) kB'))[1]::bigint
 $$;
 
 -- Import: llm.load_model reads, hashes, checks and writes; lo_import writes.

@@ -54,7 +54,10 @@ require_right(const char *path)
 static void
 file_failed(const char *doing, const char *path)
 {
+	bool		too_long = errno == ENAMETOOLONG;
+
 	ereport(ERROR,
+			too_long ? errcode(ERRCODE_NAME_TOO_LONG) :
 			errcode_for_file_access(),
 			errmsg("could not %s file \"%s\": %m", doing, path));
 }

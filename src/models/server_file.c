@@ -69,8 +69,10 @@ static void
 stat_failed(const char *path)
 {
 	bool		missing = errno == ENOENT;
+	bool		too_long = errno == ENAMETOOLONG;
 
 	ereport(ERROR,
+			too_long ? errcode(ERRCODE_NAME_TOO_LONG) :
 			errcode_for_file_access(),
 			errmsg("could not open file \"%s\": %m", path),
 			missing ?

@@ -438,8 +438,8 @@ load_entry(Entry *entry, const ModelRef *model)
 		WeightsLoad *load = load_begin(model);
 
 		reserve_or_fail(entry, model, load_size(load));
-		huge_pages_take(arena + entry->offset, entry->size);
 		load_into(load, arena + entry->offset, &entry->progress);
+		huge_pages_take(arena + entry->offset, entry->size);
 		load_end(load);
 	}
 	PG_END_ENSURE_ERROR_CLEANUP(abandon_load, slot);

@@ -13,7 +13,10 @@
 /* Let memory that is touched for the first time have huge pages. */
 extern void huge_pages_ask(void *start, uint64 size);
 
-/* Give it huge pages now, whatever was there before; may be interrupted. */
+/*
+ * Move what lies there into huge pages, as far as it is not in some already;
+ * may be interrupted.
+ */
 extern void huge_pages_take(void *start, uint64 size);
 
 #endif							/* LLM_HUGE_PAGES_H */

@@ -79,6 +79,7 @@ $$;
 -- the memory that it has taken for itself.
 \c
 SET client_min_messages = warning;
+SELECT pg_sleep(1) \g /dev/null -- the last connection gives its memory back
 DO $$
 DECLARE
 	began timestamptz;

@@ -106,6 +106,9 @@ typedef struct KernelSet
 {
 	const char *name;
 
+	/* Products between two looks at interrupts: some 10 ms at most. */
+	int64_t		work_item;
+
 	/* one row: x[k] -> planes, d[k/32], sums[k/16]; k a multiple of 32 */
 	void		(*quantise) (const float *x, int64_t k, int bits, int8_t *hi,
 							 int8_t *lo, float *d, int32_t *sums);

@@ -13,9 +13,6 @@
 #include "base/border.h"
 #include "model/pass.h"
 
-/* Multiplications per work item: a millisecond or so for a fast kernel set. */
-#define WORK_ITEM ((int64_t) 32 << 20)
-
 EngineCode
 rows_alloc(Rows *rows, int n, int64_t columns, EngineArena *arena,
 		   EngineStatus *status)
@@ -87,8 +84,8 @@ pass_project(Pass *pass, const ImageMatrix *matrix, const ImageVector *bias,
 	const Activations *inputs = &pass->scratch->inputs;
 	PackedMatrix weights = image_matrix(pass->image, matrix);
 	int64_t		n_panels = (matrix->n + PANEL_ROWS - 1) / PANEL_ROWS;
-	int64_t		item = WORK_ITEM / (PANEL_ROWS * matrix->k *
-									(int64_t) inputs->n_rows);
+	int64_t		item = pass->kernels->work_item /
+		(PANEL_ROWS * matrix->k * (int64_t) inputs->n_rows);
 
 	if (item < 1)
 		item = 1;

@@ -40,7 +40,7 @@
 #define TILE_MAX_TOKENS 16
 
 /* Distance of the prefetch that hides the latency of memory, in bytes. */
-#define PREFETCH_AHEAD 4096
+#define PREFETCH_AHEAD 1536
 
 typedef struct TileShape
 {

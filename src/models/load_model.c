@@ -27,6 +27,7 @@
 #include "models/load_options.h"
 #include "models/model_name.h"
 #include "models/privileges.h"
+#include "models/registry.h"
 #include "models/view.h"
 #include "weights/damage.h"
 
@@ -125,9 +126,7 @@ lock_orphan(const char *name)
 	ModelRow   *row = model_table_find(name, GetActiveSnapshot());
 
 	if (row == NULL || (!rules_database() && !model_visible(row)))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("model \"%s\" does not exist", name));
+		model_missing(name, NULL);
 	if (!rules_database())
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
@@ -135,9 +134,7 @@ lock_orphan(const char *name)
 					   name));
 	row = model_table_lock(name);
 	if (row == NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("model \"%s\" does not exist", name));
+		model_missing(name, NULL);
 	return row;
 }
 

@@ -21,6 +21,7 @@
 
 #include "models/large_object.h"
 #include "models/privileges.h"
+#include "models/registry.h"
 #include "weights/damage.h"
 
 PG_FUNCTION_INFO_V1(llm_grant_model);
@@ -72,9 +73,7 @@ static void
 not_owner(const char *name, const ModelRow *row)
 {
 	if (row == NULL || !model_visible(row))
-		ereport(ERROR,
-				errcode(ERRCODE_UNDEFINED_OBJECT),
-				errmsg("model \"%s\" does not exist", name));
+		model_missing(name, NULL);
 	ereport(ERROR,
 			errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			errmsg("must be owner of model \"%s\"", name),

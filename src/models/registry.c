@@ -64,7 +64,7 @@ make_ref(const ModelRow *row, const LargeObjectInfo *info)
 	return ref;
 }
 
-static void
+void
 model_missing(const char *name, const char *next_argument)
 {
 	const char *options = name[0] == '{' ? name :
@@ -76,7 +76,8 @@ model_missing(const char *name, const char *next_argument)
 			errmsg("model \"%s\" does not exist", name),
 			options != NULL ?
 			errhint("Options of a call without a model are passed by name: options => '{...}'.") :
-			0);
+			errhint("The view llm.models shows the models that you may use."));
+	pg_unreachable();
 }
 
 /* Only who sees the row in llm.models learns that it exists. */

@@ -65,4 +65,11 @@ extern ModelRef *model_lookup_before(const char *name,
  */
 extern bool model_recheck(const ModelRef *model);
 
+/*
+ * The error for a model that is missing or not permitted; next_argument as
+ * above, or NULL.
+ */
+extern void model_missing(const char *name, const char *next_argument)
+			__attribute__((noreturn));
+
 #endif							/* LLM_REGISTRY_H */

@@ -8,9 +8,9 @@
  * new connection some 10 ms per 100 MB on its first call.  huge_pages = on is
  * the sure way, but it takes memory that an administrator reserved; these
  * calls cost nothing and work without: for shared memory when
- * /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise (kernels from
- * 6.1 on for some years also when it is never), for private memory nearly
- * always.  All of it is advice: a kernel that refuses changes nothing else.
+ * /sys/kernel/mm/transparent_hugepage/shmem_enabled is advise, for private
+ * memory nearly always.  All of it is advice: a kernel that refuses changes
+ * nothing else.
  *
  *-------------------------------------------------------------------------
  */

@@ -600,6 +600,7 @@ architecture_read(const GgufFile *file, ByteSource *source,
 	hyper->feed_forward = reader.architecture->feed_forward;
 	hyper->learned_positions = reader.architecture->learned_positions;
 	hyper->causal = 1;
+	hyper->output_length = hyper->embedding_length;
 	hyper->kv_type = kv_type(file);
 	hyper->tied_output =
 		gguf_find_tensor(file, tensor_slots[SLOT_OUTPUT].name) == NULL;

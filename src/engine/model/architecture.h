@@ -42,6 +42,8 @@ typedef struct Hyper
 	char		architecture[32];	/* general.architecture */
 	int32_t		context_length;
 	int32_t		embedding_length;	/* d */
+	int32_t		output_length;	/* of an embedding: d, or after Dense layers */
+	int32_t		n_labels;		/* outputs of the classifier, 0: none */
 	int32_t		n_layers;
 	int32_t		feed_forward_length;
 	int32_t		n_heads;

@@ -39,7 +39,7 @@
 
 typedef enum TokenizerModel
 {
-	TOKENIZER_BPE, TOKENIZER_SPM
+	TOKENIZER_BPE, TOKENIZER_SPM, TOKENIZER_WORDPIECE, TOKENIZER_UNIGRAM
 } TokenizerModel;
 
 /* One merge: left and right join to a token, lower ranks first. */

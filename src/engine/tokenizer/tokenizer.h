@@ -10,8 +10,7 @@
  * tokenizer_open() makes a view that any process can use.
  *
  * Algorithms: byte-level BPE (tokenizer.ggml.model "gpt2"), SentencePiece BPE
- * by scores ("llama"); WordPiece ("bert") and Unigram ("t5") will be added as
- * rows of the same table.  Pre-tokenizers are linear scanners over in-tree
+ * by scores ("llama"), WordPiece ("bert"), Unigram ("t5").  Pre-tokenizers are linear scanners over in-tree
  * Unicode tables; merging is heap-based, O(n log n).
  *
  *-------------------------------------------------------------------------
@@ -96,6 +95,20 @@ extern EngineCode tokenizer_encode(const Tokenizer *tokenizer,
 								   EngineArena *arena,
 								   const EngineHost *host,
 								   TokenList *list, EngineStatus *status);
+
+/*
+ * What a model for pairs reads of two texts, which were both encoded without
+ * special tokens: BOS a SEP b EOS as BERT has it ([CLS] a [SEP] b [SEP]), and
+ * with add_separator a second SEP between (RoBERTa).  *second is the first
+ * token of type 1: what follows the first separator, or b with RoBERTa.
+ */
+extern EngineCode tokenizer_pair(const Tokenizer *tokenizer,
+								 const TokenList *a, const TokenList *b,
+								 EngineArena *arena, TokenList *pair,
+								 size_t *second, EngineStatus *status);
+
+/* How many tokens tokenizer_pair() adds to those of a and b. */
+extern int	tokenizer_pair_specials(const Tokenizer *tokenizer);
 
 /*
  * The bytes that token id contributes to a text: control and unused tokens

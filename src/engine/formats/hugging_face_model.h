@@ -101,6 +101,9 @@ extern EngineCode hf_read_modules(HfModel *model);
  *	llm.prompts.texts		array of string
  *	llm.default_prompt		string: a name of llm.prompts.names
  *	llm.dense_2.activation	string: "tanh" or "identity" (and dense_3)
+ *	llm.classifier.activation	string: what follows cls: "tanh" (BERT, RoBERTa;
+ *						default), "relu" (DistilBERT), "gelu" (ModernBERT)
+ *	llm.classifier.pooling	string: what cls reads: "cls" (default), "mean"
  */
 extern EngineCode hf_put_embedding(HfModel *model, GgufWriter *writer);
 

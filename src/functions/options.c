@@ -1,11 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * options.c
- *	  Options of functions: one table, from jsonb to a struct.
- *
- * The table below is all that there is to know about an option: the parser,
- * the texts of errors and the view llm.options are made from it.  A new
- * option is a new row, and a field of Options.
+ *	  Options of functions: from jsonb to a struct, by the table of options
+ *	  (options_table.c).
  *
  *-------------------------------------------------------------------------
  */
@@ -20,287 +17,10 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
-#include "utils/tuplestore.h"
 
-#include "functions/options.h"
+#include "functions/options_table.h"
 
-typedef enum OptionKind
-{
-	OPTION_BOOLEAN,				/* bool */
-	OPTION_TRISTATE,			/* Tristate */
-	OPTION_INTEGER,				/* int32 */
-	OPTION_BIGINT,				/* int64 */
-	OPTION_NUMBER,				/* double */
-	OPTION_TEXT,				/* char *, UTF-8 */
-	OPTION_CHOICE,				/* int, index into choices */
-	OPTION_STOP,				/* stops and n_stops */
-	OPTION_BIAS					/* sampler.bias and n_bias */
-} OptionKind;
-
-typedef struct OptionRow
-{
-	const char *name;
-	OptionKind	kind;
-	int			scopes;			/* OptionScope bits */
-	size_t		offset;			/* of the field in Options */
-	double		min,
-				max;
-	const char *const *choices;
-	const char *default_text;	/* as the view shows it */
-	const char *range_text;		/* NULL: made from min and max */
-	const char *description;
-} OptionRow;
-
-#define GENERATION (OPTIONS_GENERATE | OPTIONS_COMPLETION | OPTIONS_ASK | \
-					OPTIONS_CHAT)
 #define FIELD(name) offsetof(Options, name)
-
-static const char *const truncate_choices[] = {"error", "start", "end", NULL};
-static const char *const quantization_choices[] = {"keep", NULL};
-static const char *const bits_choices[] = {"8", "16", NULL};
-
-static const OptionRow table[] = {
-	{
-		"max_tokens", OPTION_BIGINT, GENERATION, FIELD(max_tokens),
-		1, PG_INT32_MAX, NULL, "128", "1 to the context length",
-		"the most tokens to generate; less when the context is full"
-	},
-	{
-		"temperature", OPTION_NUMBER, GENERATION, FIELD(sampler.temperature),
-		0, 10, NULL, "0", NULL,
-		"0: always the most likely token; higher: more random"
-	},
-	{
-		"top_k", OPTION_INTEGER, GENERATION, FIELD(sampler.top_k),
-		0, PG_INT32_MAX, NULL, "0", "0 (off) or more",
-		"choose among the k most likely tokens"
-	},
-	{
-		"typical_p", OPTION_NUMBER, GENERATION, FIELD(sampler.typical_p),
-		0, 1, NULL, "1", NULL,
-		"choose among the tokens nearest to the expected surprise that together have this probability"
-	},
-	{
-		"top_p", OPTION_NUMBER, GENERATION, FIELD(sampler.top_p),
-		0, 1, NULL, "1", NULL,
-		"choose among the most likely tokens that together have this probability"
-	},
-	{
-		"min_p", OPTION_NUMBER, GENERATION, FIELD(sampler.min_p),
-		0, 1, NULL, "0", NULL,
-		"choose among the tokens that have at least this fraction of the largest probability"
-	},
-	{
-		"repeat_penalty", OPTION_NUMBER, GENERATION,
-		FIELD(sampler.repeat_penalty),
-		0.01, 100, NULL, "1", NULL,
-		"divides positive and multiplies negative logits of recent tokens"
-	},
-	{
-		"repeat_last_n", OPTION_INTEGER, GENERATION,
-		FIELD(sampler.repeat_last_n),
-		-1, PG_INT32_MAX, NULL, "64", "-1 (all), 0 (none) or more",
-		"how many of the last tokens of prompt and output repeat_penalty looks at"
-	},
-	{
-		"presence_penalty", OPTION_NUMBER, GENERATION,
-		FIELD(sampler.presence_penalty),
-		-2, 2, NULL, "0", NULL,
-		"taken from the logit of every token that the output has"
-	},
-	{
-		"frequency_penalty", OPTION_NUMBER, GENERATION,
-		FIELD(sampler.frequency_penalty),
-		-2, 2, NULL, "0", NULL,
-		"taken from the logit of a token for each time that the output has it"
-	},
-	{
-		"logit_bias", OPTION_BIAS, GENERATION, FIELD(sampler.bias),
-		-100, 100, NULL, "{}", "{\"token id\": -100 to 100}",
-		"added to the logits of tokens"
-	},
-	{
-		"seed", OPTION_BIGINT, GENERATION, FIELD(sampler.seed),
-		0, 9223372036854775807.0, NULL, "random", "0 to 9223372036854775807",
-		"makes random choices repeatable; completion shows the seed used"
-	},
-	{
-		"stop", OPTION_STOP, GENERATION, FIELD(stops),
-		0, 0, NULL, "[]", "a text, or an array of at most 16",
-		"texts that end the output, which does not contain them"
-	},
-	{
-		"ignore_eos", OPTION_BOOLEAN, GENERATION, FIELD(sampler.ignore_end),
-		0, 0, NULL, "false", NULL,
-		"end tokens are never chosen"
-	},
-	{
-		"logprobs", OPTION_INTEGER, OPTIONS_COMPLETION, FIELD(logprobs),
-		0, 20, NULL, "off", NULL,
-		"report log-probabilities, and those of so many most likely tokens"
-	},
-	{
-		"truncate", OPTION_CHOICE, GENERATION, FIELD(truncate),
-		0, 0, truncate_choices, "error", NULL,
-		"what to do with a prompt that does not fit: an error, or cut its start or end"
-	},
-	{
-		"parse_special", OPTION_BOOLEAN,
-		OPTIONS_GENERATE | OPTIONS_COMPLETION | OPTIONS_TOKENIZE,
-		FIELD(parse_special),
-		0, 0, NULL, "false", NULL,
-		"control tokens that are written in the text are recognised"
-	},
-	{
-		"add_special", OPTION_TRISTATE,
-		OPTIONS_GENERATE | OPTIONS_COMPLETION | OPTIONS_TOKENIZE,
-		FIELD(add_special),
-		0, 0, NULL, "the model's own", NULL,
-		"add the token that begins a text (tokenize: also the one that ends it, if the model asks for it)"
-	},
-	{
-		"system", OPTION_TEXT, OPTIONS_ASK, FIELD(system),
-		0, 0, NULL, "the template's own", NULL,
-		"the system message before the question"
-	},
-	{
-		"add_generation_prompt", OPTION_BOOLEAN, OPTIONS_TEMPLATE,
-		FIELD(add_generation_prompt),
-		0, 0, NULL, "true", NULL,
-		"end the text with the beginning of an answer"
-	},
-	{
-		"quantization", OPTION_TEXT, OPTIONS_LOAD, FIELD(quantization),
-		0, 0, quantization_choices, "keep", NULL,
-		"the type to store weights in; a GGUF file is kept as it is"
-	},
-	{
-		"activation_bits", OPTION_INTEGER, OPTIONS_LOAD,
-		FIELD(activation_bits),
-		8, 16, bits_choices, "16", NULL,
-		"precision of activations: 16 equals f32, 8 reads prompts faster"
-	},
-	{
-		"chat_template", OPTION_TEXT,
-		OPTIONS_LOAD, FIELD(chat_template),
-		0, 0, NULL, "the file's own", "a family's name, or a template",
-		"the chat template of the model"
-	},
-};
-
-/* The functions of each scope, for texts. */
-typedef struct ScopeFunctions
-{
-	OptionScope scope;
-	const char *functions[4];
-} ScopeFunctions;
-
-static const ScopeFunctions scope_functions[] = {
-	{OPTIONS_GENERATE, {"generate", "generate_stream", "generate_batch"}},
-	{OPTIONS_COMPLETION, {"completion"}},
-	{OPTIONS_ASK, {"ask"}},
-	{OPTIONS_CHAT, {"chat"}},
-	{OPTIONS_TEMPLATE, {"apply_chat_template"}},
-	{OPTIONS_TOKENIZE, {"tokenize", "count_tokens"}},
-	{OPTIONS_LOAD, {"load_model"}},
-};
-
-/* Everything that load_model and alter_model take as a model's default. */
-static bool
-is_generation_option(const OptionRow *row)
-{
-	return (row->scopes & GENERATION) != 0;
-}
-
-static bool
-applies(const OptionRow *row, int scope)
-{
-	if ((row->scopes & scope) != 0)
-		return true;
-	return (scope & OPTIONS_LOAD) != 0 && is_generation_option(row);
-}
-
-/*
- * Texts of errors and of the view
- */
-
-static const char *
-kind_text(const OptionRow *row)
-{
-	switch (row->kind)
-	{
-		case OPTION_BOOLEAN:
-		case OPTION_TRISTATE:
-			return "boolean";
-		case OPTION_INTEGER:
-			return "integer";
-		case OPTION_BIGINT:
-			return "bigint";
-		case OPTION_NUMBER:
-			return "number";
-		case OPTION_TEXT:
-		case OPTION_CHOICE:
-			return "text";
-		case OPTION_STOP:
-			return "text or array";
-		case OPTION_BIAS:
-			return "object";
-	}
-	return NULL;
-}
-
-static char *
-range_text(const OptionRow *row)
-{
-	StringInfoData buf;
-
-	if (row->range_text != NULL)
-		return pstrdup(row->range_text);
-	initStringInfo(&buf);
-	if (row->choices != NULL)
-	{
-		for (int i = 0; row->choices[i] != NULL; i++)
-			appendStringInfo(&buf, "%s%s", i > 0 ? ", " : "",
-							 row->choices[i]);
-	}
-	else if (row->min < row->max)
-		appendStringInfo(&buf, "%g to %g", row->min, row->max);
-	else if (row->kind == OPTION_BOOLEAN || row->kind == OPTION_TRISTATE)
-		appendStringInfoString(&buf, "true, false");
-	else
-		appendStringInfoString(&buf, "any");
-	return buf.data;
-}
-
-static char *
-functions_text(int scopes)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (size_t i = 0; i < lengthof(scope_functions); i++)
-	{
-		if ((scope_functions[i].scope & scopes) == 0)
-			continue;
-		for (int j = 0; scope_functions[i].functions[j] != NULL; j++)
-			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-							 scope_functions[i].functions[j]);
-	}
-	return buf.data;
-}
-
-static char *
-names_text(int scope)
-{
-	StringInfoData buf;
-
-	initStringInfo(&buf);
-	for (size_t i = 0; i < lengthof(table); i++)
-		if (applies(&table[i], scope))
-			appendStringInfo(&buf, "%s%s", buf.len > 0 ? ", " : "",
-							 table[i].name);
-	return buf.data;
-}
 
 /* A text of the caller in a message: not more than a few dozen bytes. */
 static char *
@@ -318,8 +38,8 @@ wrong_type(const OptionRow *row)
 	ereport(ERROR,
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			errmsg("option \"%s\" has a value of the wrong type", row->name),
-			errdetail("Its type is %s, allowed are: %s.", kind_text(row),
-					  range_text(row)));
+			errdetail("Its type is %s, allowed are: %s.", option_kind_text(row),
+					  option_range_text(row)));
 }
 
 static void
@@ -329,7 +49,7 @@ out_of_range(const OptionRow *row, const char *value)
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			errmsg("value %s is out of range for option \"%s\"",
 				   clipped(value, strlen(value)), row->name),
-			errdetail("Allowed are: %s.", range_text(row)));
+			errdetail("Allowed are: %s.", option_range_text(row)));
 }
 
 static void
@@ -337,23 +57,23 @@ unknown_option(const char *name, int length, int scope)
 {
 	const OptionRow *other = NULL;
 
-	for (size_t i = 0; i < lengthof(table); i++)
-		if (strlen(table[i].name) == (size_t) length &&
-			memcmp(table[i].name, name, length) == 0)
-			other = &table[i];
+	for (size_t i = 0; i < n_options; i++)
+		if (strlen(option_table[i].name) == (size_t) length &&
+			memcmp(option_table[i].name, name, length) == 0)
+			other = &option_table[i];
 
 	if (other != NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("option \"%s\" does not apply to %s", other->name,
-					   functions_text(scope)),
+					   option_functions_text(scope)),
 				errdetail("It applies to: %s.",
-						  functions_text(other->scopes)),
-				errhint("Allowed here are: %s.", names_text(scope)));
+						  option_functions_text(other->scopes)),
+				errhint("Allowed here are: %s.", option_names_text(scope)));
 	ereport(ERROR,
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 			errmsg("unknown option \"%s\"", clipped(name, length)),
-			errdetail("Allowed are: %s.", names_text(scope)),
+			errdetail("Allowed are: %s.", option_names_text(scope)),
 			errhint("The view llm.options describes them."));
 }
 
@@ -526,6 +246,32 @@ read_bias(const OptionRow *row, Options *options, const JsonbValue *value)
 }
 
 static void
+read_prompts(const OptionRow *row, Options *options, const JsonbValue *value)
+{
+	JsonbIterator *it;
+	JsonbIteratorToken token;
+	JsonbValue	item;
+	PromptText *prompts;
+	int			n = 0;
+
+	if (value->type != jbvBinary ||
+		!JsonContainerIsObject(value->val.binary.data))
+		wrong_type(row);
+	prompts = palloc0_array(PromptText,
+							JsonContainerSize(value->val.binary.data));
+	it = JsonbIteratorInit(value->val.binary.data);
+	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
+	{
+		if (token == WJB_KEY)
+			prompts[n].name = value_utf8(&item);
+		else if (token == WJB_VALUE)
+			prompts[n++].text = text_value(row, &item);
+	}
+	options->prompts = prompts;
+	options->n_prompts = n;
+}
+
+static void
 read_value(const OptionRow *row, const JsonbValue *value, Options *options)
 {
 	char	   *field = (char *) options + row->offset;
@@ -566,6 +312,9 @@ read_value(const OptionRow *row, const JsonbValue *value, Options *options)
 		case OPTION_BIAS:
 			read_bias(row, options, value);
 			break;
+		case OPTION_PROMPTS:
+			read_prompts(row, options, value);
+			break;
 	}
 	if (row->offset == FIELD(sampler.seed))
 		options->seed_given = true;
@@ -578,12 +327,12 @@ read_value(const OptionRow *row, const JsonbValue *value, Options *options)
 static const OptionRow *
 find_option(const JsonbValue *key, int scope)
 {
-	for (size_t i = 0; i < lengthof(table); i++)
-		if (strlen(table[i].name) == (size_t) key->val.string.len &&
-			memcmp(table[i].name, key->val.string.val,
+	for (size_t i = 0; i < n_options; i++)
+		if (strlen(option_table[i].name) == (size_t) key->val.string.len &&
+			memcmp(option_table[i].name, key->val.string.val,
 				   key->val.string.len) == 0 &&
-			applies(&table[i], scope))
-			return &table[i];
+			option_applies(&option_table[i], scope))
+			return &option_table[i];
 	return NULL;
 }
 
@@ -634,6 +383,8 @@ default_options(void)
 	options->add_special = TRISTATE_UNSET;
 	options->add_generation_prompt = true;
 	options->activation_bits = 16;
+	options->normalize = TRISTATE_UNSET;
+	options->pooling = -1;
 	return options;
 }
 
@@ -643,7 +394,7 @@ read_model_defaults(OptionScope scope, const Jsonb *model, Options *options)
 {
 	static const int rendering = OPTIONS_ASK | OPTIONS_CHAT | OPTIONS_TEMPLATE;
 
-	read_object(scope, model, false, options);
+	read_object(scope | OPTIONS_MODEL, model, false, options);
 	if ((scope & rendering) != 0)
 	{
 		JsonbContainer *root = unconstify(JsonbContainer *, &model->root);
@@ -684,34 +435,6 @@ options_check_alter(const Jsonb *jsonb)
 {
 	Options    *options = default_options();
 
-	read_object(GENERATION, jsonb, true, options);
+	read_object(OPTIONS_GENERATION, jsonb, true, options);
 	pfree(options);
-}
-
-/*
- * llm._options(): the rows of the view llm.options.
- */
-PG_FUNCTION_INFO_V1(llm_options);
-Datum
-llm_options(PG_FUNCTION_ARGS)
-{
-	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
-
-	InitMaterializedSRF(fcinfo, 0);
-	for (size_t i = 0; i < lengthof(table); i++)
-	{
-		const OptionRow *row = &table[i];
-		Datum		values[6];
-		bool		nulls[6] = {false};
-
-		values[0] = CStringGetTextDatum(row->name);
-		values[1] = CStringGetTextDatum(kind_text(row));
-		values[2] = CStringGetTextDatum(row->default_text);
-		values[3] = CStringGetTextDatum(range_text(row));
-		values[4] = CStringGetTextDatum(functions_text(row->scopes));
-		values[5] = CStringGetTextDatum(row->description);
-		tuplestore_putvalues(rsinfo->setResult, rsinfo->setDesc, values,
-							 nulls);
-	}
-	return (Datum) 0;
 }

@@ -28,7 +28,11 @@ typedef enum OptionScope
 	OPTIONS_CHAT = 0x008,
 	OPTIONS_TEMPLATE = 0x010,	/* apply_chat_template */
 	OPTIONS_TOKENIZE = 0x020,	/* tokenize, count_tokens */
-	OPTIONS_LOAD = 0x040		/* load_model, beside generation options */
+	OPTIONS_LOAD = 0x040,		/* load_model, beside generation options */
+	OPTIONS_EMBED = 0x080,		/* embed, embed_batch */
+	OPTIONS_RERANK = 0x100,
+	OPTIONS_MODEL = 0x200		/* no function: read from the model's options,
+								 * never from those of a call */
 } OptionScope;
 
 typedef enum TruncateMode
@@ -48,6 +52,13 @@ typedef enum Tristate
 #define MAX_STOPS 16
 #define MAX_STOP_BYTES 1000		/* of one stop text */
 
+/* What a model wants in front of texts of some kind. */
+typedef struct PromptText
+{
+	char	   *name;
+	char	   *text;
+} PromptText;
+
 /* Texts are UTF-8, whatever the encoding of the database is. */
 typedef struct Options
 {
@@ -63,6 +74,17 @@ typedef struct Options
 	Tristate	add_special;
 	char	   *system;			/* NULL: none */
 	bool		add_generation_prompt;
+
+	/* embed, embed_batch, rerank */
+	char	   *prompt;			/* NULL: not given */
+	char	   *prefix;			/* NULL: not given */
+	int32		dimensions;		/* 0: all */
+	Tristate	normalize;
+	int			pooling;		/* PoolingKind - POOLING_MEAN, -1: the model's */
+	int			n_prompts;		/* the model's */
+	PromptText *prompts;
+	char	   *default_prompt; /* NULL: none */
+	int32		max_length;		/* tokens, 0: the context length */
 
 	/* load_model */
 	char	   *quantization;

@@ -20,8 +20,8 @@
 #include "models/load_options.h"
 
 static const char *const fixed_at_load[] = {
-	"activation_bits", "chat_template", "max_length", "normalize", "pooling",
-	"prompts", "quantization",
+	"activation_bits", "chat_template", "default_prompt", "max_length",
+	"normalize", "pooling", "prompts", "quantization",
 };
 
 static Jsonb *

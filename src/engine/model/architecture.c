@@ -193,10 +193,8 @@ typedef struct NeutralKey
 } NeutralKey;
 
 static const NeutralKey neutral_keys[] = {
-	{"attention.causal", 1},
 	{"attention.clamp_kqv", 0},
 	{"attention.max_alibi_bias", 0},
-	{"attention.sliding_window_pattern", 0},
 	{"attention.temperature_length", 0},
 	{"attention.temperature_scale", 0},
 	{"logit_scale", 1},
@@ -349,23 +347,108 @@ read_rotation(ModelReader *reader)
 	return ENGINE_OK;
 }
 
+/* Encoders see the whole text; a decoder may be told to. */
+static EngineCode
+read_causal(ModelReader *reader)
+{
+	char		name[96];
+	bool		causal = !reader->architecture->encoder;
+
+	architecture_key(reader->architecture, "attention.causal", name,
+					 sizeof(name));
+	ENGINE_TRY(gguf_get_bool(reader->file, name, &causal, reader->status));
+	if (causal && reader->architecture->encoder)
+		return engine_fail(reader->status, ENGINE_UNSUPPORTED,
+						   "a causal model of architecture \"%s\" is not "
+						   "supported", reader->architecture->name);
+	reader->hyper->causal = causal;
+	return ENGINE_OK;
+}
+
+/* An array of booleans by layer must be what the period says. */
+static EngineCode
+check_window_layers(ModelReader *reader, const GgufKey *key)
+{
+	const Hyper *hyper = reader->hyper;
+	GgufCursor	cursor;
+
+	if (key->element != GGUF_BOOL || key->count != (uint64_t) hyper->n_layers)
+		return engine_fail(reader->status, ENGINE_CORRUPT,
+						   "GGUF key \"%s\" is neither a number nor a "
+						   "boolean for each of %d layers", key->name,
+						   hyper->n_layers);
+	ENGINE_TRY(gguf_cursor_open(reader->source, key, GGUF_BOOL,
+								reader->arena, &cursor, reader->status));
+	for (int layer = 0; layer < hyper->n_layers; layer++)
+	{
+		bool		local = layer % hyper->window_period !=
+			hyper->window_global;
+		uint64_t	bits;
+
+		ENGINE_TRY(gguf_next_scalar(&cursor, &bits, reader->status));
+		if ((bits != 0) != local)
+			return engine_fail(reader->status, ENGINE_UNSUPPORTED,
+							   "the pattern of GGUF key \"%s\" is not "
+							   "supported", key->name);
+	}
+	return ENGINE_OK;
+}
+
 /*
- * A window that is as long as the context has no effect, and files of models
- * that never use theirs carry such a value.
+ * One layer of each period attends to everything: the last one in Gemma 3, the
+ * first one in ModernBERT.  Files say the period, or which layers have the
+ * window.
+ */
+static EngineCode
+read_window_period(ModelReader *reader)
+{
+	const Architecture *architecture = reader->architecture;
+	Hyper	   *hyper = reader->hyper;
+	bool		last = architecture->window_global > 0;
+	int64_t		period = architecture->window_period;
+	const GgufKey *key;
+	char		name[96];
+
+	architecture_key(architecture, "attention.sliding_window_pattern", name,
+					 sizeof(name));
+	key = gguf_find_key(reader->file, name);
+	if (key == NULL || key->type != GGUF_ARRAY)
+		ENGINE_TRY(gguf_get_int(reader->file, name, 1, MAX_LAYERS, &period,
+								reader->status));
+	hyper->window_period = (int32_t) period;
+	hyper->window_global = last ? (int32_t) period - 1 : 0;
+	if (key == NULL || key->type != GGUF_ARRAY)
+		return ENGINE_OK;
+	return check_window_layers(reader, key);
+}
+
+/*
+ * A window that reaches through the whole context has no effect, and files of
+ * models that never use theirs carry such a value.
  */
 static EngineCode
 read_window(ModelReader *reader)
 {
+	const Architecture *architecture = reader->architecture;
 	char		name[96];
-	int64_t		window = 0;
+	int64_t		window = architecture->window_default;
+	int64_t		reach;
 
-	architecture_key(reader->architecture, "attention.sliding_window", name,
+	architecture_key(architecture, "attention.sliding_window", name,
 					 sizeof(name));
 	ENGINE_TRY(gguf_get_int(reader->file, name, 0, UINT32_MAX, &window,
 							reader->status));
-	if (window == 0 || window >= reader->hyper->context_length)
+	if (architecture->window == WINDOW_PERIOD)
+	{
+		if (window == 0)
+			return missing_key(name, reader->status);
+		reader->hyper->rope_local = architecture->rope_local;
+		ENGINE_TRY(read_window_period(reader));
+	}
+	reach = reader->hyper->causal ? window : window / 2;
+	if (window == 0 || reach >= reader->hyper->context_length)
 		return ENGINE_OK;
-	if (!reader->architecture->window)
+	if (architecture->window == WINDOW_REFUSED)
 		return engine_fail(reader->status, ENGINE_UNSUPPORTED,
 						   "a sliding window (GGUF key \"%s\") is not "
 						   "supported for this architecture", name);
@@ -388,20 +471,6 @@ read_epsilon(ModelReader *reader)
 }
 
 static EngineCode
-read_pooling(ModelReader *reader)
-{
-	char		name[96];
-	int64_t		pooling = POOLING_NONE;
-
-	architecture_key(reader->architecture, "pooling_type", name,
-					 sizeof(name));
-	ENGINE_TRY(gguf_get_int(reader->file, name, POOLING_NONE, POOLING_RANK,
-							&pooling, reader->status));
-	reader->hyper->pooling = (int32_t) pooling;
-	return ENGINE_OK;
-}
-
-static EngineCode
 read_factors(ModelReader *reader)
 {
 	Hyper	   *hyper = reader->hyper;
@@ -415,7 +484,8 @@ read_factors(ModelReader *reader)
 						   &hyper->attention_softcap));
 	ENGINE_TRY(read_number(reader, "final_logit_softcapping", 0, 1e6,
 						   &hyper->final_softcap));
-	hyper->embedding_scale = 1;
+	hyper->embedding_scale = !reader->architecture->scale_embedding ? 1 :
+		__builtin_sqrtf((float) hyper->embedding_length);
 	return read_number(reader, "embedding_scale", 1e-6, 1e6,
 					   &hyper->embedding_scale);
 }
@@ -475,6 +545,16 @@ shape_length(const Hyper *hyper, ShapeLength length)
 			return hyper->context_length;
 		case LENGTH_FEED_FORWARD:
 			return hyper->feed_forward_length;
+		case LENGTH_GATE_AND_UP:
+			return 2 * (int64_t) hyper->feed_forward_length;
+		case LENGTH_TOKEN_TYPES:
+			return hyper->token_types;
+		case LENGTH_LABELS:
+			return hyper->n_labels;
+		case LENGTH_DENSE_2:
+			return hyper->dense_2_length;
+		case LENGTH_DENSE_3:
+			return hyper->dense_3_length;
 		case LENGTH_QUERY:
 			return query;
 		case LENGTH_KEY:
@@ -542,6 +622,10 @@ match_slot(const GgufFile *file, const Hyper *hyper, SlotId id, int layer,
 	return ENGINE_OK;
 }
 
+/*
+ * Where the embedding has a norm already (ModernBERT), that of the first
+ * layer may be missing.
+ */
 EngineCode
 architecture_tensors(const GgufFile *file, const Hyper *hyper,
 					 EngineArena *arena, TensorUse **result,
@@ -558,11 +642,14 @@ architecture_tensors(const GgufFile *file, const Hyper *hyper,
 	{
 		bool		needed = (architecture->needs & SLOT_BIT(id)) != 0;
 		int			n = tensor_slots[id].in_layer ? hyper->n_layers : 1;
+		bool		but_first = id == SLOT_ATTN_NORM &&
+			(architecture->needs & SLOT_BIT(SLOT_TOKEN_EMBD_NORM)) != 0;
 
 		if (!needed && (architecture->may_have & SLOT_BIT(id)) == 0)
 			continue;
 		for (int layer = 0; layer < n; layer++)
-			ENGINE_TRY(match_slot(file, hyper, id, layer, needed, uses,
+			ENGINE_TRY(match_slot(file, hyper, id, layer,
+								  needed && !(but_first && layer == 0), uses,
 								  status));
 	}
 	for (uint32_t i = 0; i < file->n_tensors; i++)
@@ -579,8 +666,8 @@ architecture_tensors(const GgufFile *file, const Hyper *hyper,
 
 EngineCode
 architecture_read(const GgufFile *file, ByteSource *source,
-				  EngineArena *arena, Hyper *hyper, double **rope_frequency,
-				  double **rope_divisor, EngineStatus *status)
+				  EngineArena *arena, Hyper *hyper, RopeTables *rope,
+				  EngineStatus *status)
 {
 	ModelReader reader = {file, source, arena, NULL, hyper, status};
 	TensorUse  *uses;
@@ -591,21 +678,21 @@ architecture_read(const GgufFile *file, ByteSource *source,
 	ENGINE_TRY(check_neutral_keys(&reader));
 	ENGINE_TRY(check_experts(&reader));
 	ENGINE_TRY(read_sizes(&reader));
+	ENGINE_TRY(read_causal(&reader));
 	ENGINE_TRY(read_rotation(&reader));
 	ENGINE_TRY(read_window(&reader));
 	ENGINE_TRY(read_factors(&reader));
-	ENGINE_TRY(read_pooling(&reader));
+	ENGINE_TRY(architecture_heads(file, reader.architecture, hyper, status));
 
 	hyper->norm = reader.architecture->norm;
 	hyper->feed_forward = reader.architecture->feed_forward;
 	hyper->learned_positions = reader.architecture->learned_positions;
-	hyper->causal = 1;
-	hyper->output_length = hyper->embedding_length;
-	hyper->kv_type = kv_type(file);
-	hyper->tied_output =
+	hyper->post_norm = reader.architecture->post_norm;
+	hyper->kv_type = hyper->causal ? kv_type(file) : KV_F32;
+	hyper->tied_output = hyper->causal &&
 		gguf_find_tensor(file, tensor_slots[SLOT_OUTPUT].name) == NULL;
 	ENGINE_TRY(count_parameters(&reader));
 	ENGINE_TRY(architecture_tensors(file, hyper, arena, &uses, status));
 	return architecture_rope(file, source, reader.architecture, arena, hyper,
-							 rope_frequency, rope_divisor, status);
+							 rope, status);
 }

@@ -36,6 +36,12 @@ typedef enum PoolingKind
 	POOLING_NONE, POOLING_MEAN, POOLING_CLS, POOLING_LAST, POOLING_RANK
 } PoolingKind;
 
+/* What follows the first layer of a classifier. */
+typedef enum ClassifierKind
+{
+	CLASSIFIER_TANH, CLASSIFIER_RELU, CLASSIFIER_GELU
+} ClassifierKind;
+
 /* Fixed-size and free of pointers: it stands in the image header as it is. */
 typedef struct Hyper
 {
@@ -58,10 +64,23 @@ typedef struct Hyper
 	int32_t		kv_type;		/* KvType: f32 iff all blk.*.weight are */
 	int32_t		pooling;		/* PoolingKind */
 	int32_t		window;			/* sliding window, 0: none */
+	int32_t		window_period;	/* 0: all layers have it; else all but one of
+								 * each period: see layer_window() */
+	int32_t		window_global;	/* which one: layer % window_period */
+	int32_t		rope_local;		/* 0 or 1: layers with a window rotate by
+								 * rope_local_frequency */
 	int32_t		causal;			/* 0 or 1 */
 	int32_t		learned_positions;	/* 0 or 1: position_embd is added */
-	int32_t		post_norm;		/* 0: pre-norm (decoders); 1: bert */
+	int32_t		token_types;	/* rows of token_types, 0: there are none */
+	int32_t		post_norm;		/* 0: norms before the sublayers; 1: after the
+								 * additions, as in BERT */
 	int32_t		tied_output;	/* logits use token_embd */
+	int32_t		dense_2_length; /* outputs of Dense layers, 0: there is none */
+	int32_t		dense_3_length;
+	int32_t		dense_2_tanh;	/* 0 or 1: followed by tanh */
+	int32_t		dense_3_tanh;
+	int32_t		classifier;		/* ClassifierKind */
+	int32_t		classifier_pooling; /* PoolingKind: what it reads */
 	float		norm_epsilon;
 	float		attention_scale;	/* default 1/sqrt(key_length) */
 	float		attention_softcap;	/* 0: none */
@@ -71,20 +90,47 @@ typedef struct Hyper
 	int64_t		parameters;		/* sum of all tensor elements */
 } Hyper;
 
+/* The sliding window of a layer, 0: it attends to everything. */
+static inline int
+layer_window(const Hyper *hyper, int layer)
+{
+	if (hyper->window_period > 0 &&
+		layer % hyper->window_period == hyper->window_global)
+		return 0;
+	return hyper->window;
+}
+
+/* Does it rotate by the local frequencies? */
+static inline bool
+layer_rotates_locally(const Hyper *hyper, int layer)
+{
+	return hyper->rope_local != 0 && hyper->window_period > 0 &&
+		layer % hyper->window_period != hyper->window_global;
+}
+
+/*
+ * Each n_rot / 2 doubles in arena, NULL when n_rot is 0: the angle of pair i
+ * at position p is p * frequency[i] / divisor[i]; of layers that rotate
+ * locally p * local_frequency[i].
+ */
+typedef struct RopeTables
+{
+	double	   *frequency;
+	double	   *divisor;
+	double	   *local_frequency;	/* NULL: no layer does */
+} RopeTables;
+
 /*
  * Read and check everything: keys in range, heads divide, every tensor of the
  * architecture present with exactly the expected shape and a type that we can
- * run, no tensor shape surprises.  rope_frequency and rope_divisor (each
- * n_rot / 2 doubles in arena; NULL when n_rot is 0): the angle of pair i at
- * position p is p * rope_frequency[i] / rope_divisor[i].
+ * run, no tensor shape surprises.
  *
  * The f32 tensor rope_freqs.weight (llama3 scaling) is the divisor; its
  * values are read from source and checked to be finite and > 0.
  */
 extern EngineCode architecture_read(const GgufFile *file, ByteSource *source,
 									EngineArena *arena, Hyper *hyper,
-									double **rope_frequency,
-									double **rope_divisor,
+									RopeTables *rope,
 									EngineStatus *status);
 
 /* Comma-separated names for error texts. */

@@ -39,6 +39,15 @@ const TensorSlot tensor_slots[N_SLOTS] = {
 	[SLOT_POSITION_EMBD] =
 	GLOBAL("position_embd.weight", FORM_ROWS, LENGTH_CONTEXT,
 		   LENGTH_EMBEDDING, position_embd),
+	[SLOT_TOKEN_TYPES] =
+	GLOBAL("token_types.weight", FORM_ROWS, LENGTH_TOKEN_TYPES,
+		   LENGTH_EMBEDDING, token_types),
+	[SLOT_TOKEN_EMBD_NORM] =
+	GLOBAL_VECTOR("token_embd_norm.weight", LENGTH_EMBEDDING,
+				  token_embd_norm),
+	[SLOT_TOKEN_EMBD_NORM_BIAS] =
+	GLOBAL_VECTOR("token_embd_norm.bias", LENGTH_EMBEDDING,
+				  token_embd_norm_bias),
 	[SLOT_OUTPUT_NORM] =
 	GLOBAL_VECTOR("output_norm.weight", LENGTH_EMBEDDING, output_norm),
 	[SLOT_OUTPUT_NORM_BIAS] =
@@ -51,6 +60,30 @@ const TensorSlot tensor_slots[N_SLOTS] = {
 	[SLOT_ROPE_FREQS] =
 	GLOBAL("rope_freqs.weight", FORM_DIVISORS, LENGTH_ONE,
 		   LENGTH_ROPE_PAIRS, rope_divisor),
+	[SLOT_DENSE_2] =
+	GLOBAL("dense_2.weight", FORM_PANELS, LENGTH_DENSE_2, LENGTH_EMBEDDING,
+		   dense_2),
+	[SLOT_DENSE_2_BIAS] =
+	GLOBAL_VECTOR("dense_2.bias", LENGTH_DENSE_2, dense_2_bias),
+	[SLOT_DENSE_3] =
+	GLOBAL("dense_3.weight", FORM_PANELS, LENGTH_DENSE_3, LENGTH_DENSE_2,
+		   dense_3),
+	[SLOT_DENSE_3_BIAS] =
+	GLOBAL_VECTOR("dense_3.bias", LENGTH_DENSE_3, dense_3_bias),
+	[SLOT_CLS] =
+	GLOBAL("cls.weight", FORM_PANELS, LENGTH_EMBEDDING, LENGTH_EMBEDDING,
+		   cls),
+	[SLOT_CLS_BIAS] =
+	GLOBAL_VECTOR("cls.bias", LENGTH_EMBEDDING, cls_bias),
+	[SLOT_CLS_NORM] =
+	GLOBAL_VECTOR("cls.norm.weight", LENGTH_EMBEDDING, cls_norm),
+	[SLOT_CLS_NORM_BIAS] =
+	GLOBAL_VECTOR("cls.norm.bias", LENGTH_EMBEDDING, cls_norm_bias),
+	[SLOT_CLS_OUTPUT] =
+	GLOBAL("cls.output.weight", FORM_PANELS, LENGTH_LABELS, LENGTH_EMBEDDING,
+		   cls_output),
+	[SLOT_CLS_OUTPUT_BIAS] =
+	GLOBAL_VECTOR("cls.output.bias", LENGTH_LABELS, cls_output_bias),
 
 	[SLOT_ATTN_NORM] =
 	VECTOR("attn_norm.weight", LENGTH_EMBEDDING, attn_norm),
@@ -81,6 +114,12 @@ const TensorSlot tensor_slots[N_SLOTS] = {
 	VECTOR("attn_q_norm.weight", LENGTH_HEAD_KEY, attn_q_norm),
 	[SLOT_ATTN_K_NORM] =
 	VECTOR("attn_k_norm.weight", LENGTH_HEAD_KEY, attn_k_norm),
+	[SLOT_ATTN_OUTPUT_NORM] =
+	VECTOR("attn_output_norm.weight", LENGTH_EMBEDDING, attn_post_norm),
+	[SLOT_ATTN_OUTPUT_NORM_BIAS] =
+	VECTOR("attn_output_norm.bias", LENGTH_EMBEDDING, attn_post_norm_bias),
+	[SLOT_POST_ATTENTION_NORM] =
+	VECTOR("post_attention_norm.weight", LENGTH_EMBEDDING, attn_post_norm),
 	[SLOT_FFN_NORM] =
 	VECTOR("ffn_norm.weight", LENGTH_EMBEDDING, ffn_norm),
 	[SLOT_FFN_NORM_BIAS] =
@@ -90,6 +129,8 @@ const TensorSlot tensor_slots[N_SLOTS] = {
 		   ffn_gate),
 	[SLOT_FFN_UP] =
 	MATRIX("ffn_up.weight", LENGTH_FEED_FORWARD, LENGTH_EMBEDDING, ffn_up),
+	[SLOT_FFN_GATE_AND_UP] =
+	MATRIX("ffn_up.weight", LENGTH_GATE_AND_UP, LENGTH_EMBEDDING, ffn_up),
 	[SLOT_FFN_DOWN] =
 	MATRIX("ffn_down.weight", LENGTH_EMBEDDING, LENGTH_FEED_FORWARD,
 		   ffn_down),
@@ -99,14 +140,51 @@ const TensorSlot tensor_slots[N_SLOTS] = {
 	VECTOR("ffn_up.bias", LENGTH_FEED_FORWARD, ffn_up_bias),
 	[SLOT_FFN_DOWN_BIAS] =
 	VECTOR("ffn_down.bias", LENGTH_EMBEDDING, ffn_down_bias),
+	[SLOT_LAYER_OUTPUT_NORM] =
+	VECTOR("layer_output_norm.weight", LENGTH_EMBEDDING, ffn_post_norm),
+	[SLOT_LAYER_OUTPUT_NORM_BIAS] =
+	VECTOR("layer_output_norm.bias", LENGTH_EMBEDDING, ffn_post_norm_bias),
+	[SLOT_POST_FFW_NORM] =
+	VECTOR("post_ffw_norm.weight", LENGTH_EMBEDDING, ffn_post_norm),
 };
 
-/* What every decoder has */
+/* What every pre-norm model has, with gate and up apart */
 #define DECODER \
 	(SLOT_BIT(SLOT_TOKEN_EMBD) | SLOT_BIT(SLOT_OUTPUT_NORM) | \
 	 SLOT_BIT(SLOT_ATTN_NORM) | SLOT_BIT(SLOT_ATTN_OUTPUT) | \
 	 SLOT_BIT(SLOT_FFN_NORM) | SLOT_BIT(SLOT_FFN_UP) | \
 	 SLOT_BIT(SLOT_FFN_DOWN))
+
+/* What every post-norm encoder has */
+#define POST_NORM_ENCODER \
+	(SLOT_BIT(SLOT_TOKEN_EMBD) | \
+	 SLOT_BIT(SLOT_TOKEN_EMBD_NORM) | SLOT_BIT(SLOT_TOKEN_EMBD_NORM_BIAS) | \
+	 SLOT_BIT(SLOT_ATTN_OUTPUT) | \
+	 SLOT_BIT(SLOT_ATTN_OUTPUT_NORM) | \
+	 SLOT_BIT(SLOT_ATTN_OUTPUT_NORM_BIAS) | \
+	 SLOT_BIT(SLOT_FFN_UP) | SLOT_BIT(SLOT_FFN_DOWN) | \
+	 SLOT_BIT(SLOT_LAYER_OUTPUT_NORM) | \
+	 SLOT_BIT(SLOT_LAYER_OUTPUT_NORM_BIAS))
+
+#define GEMMA \
+	(DECODER | SEPARATE_QKV | SLOT_BIT(SLOT_FFN_GATE))
+
+#define SANDWICH_NORMS \
+	(SLOT_BIT(SLOT_POST_ATTENTION_NORM) | SLOT_BIT(SLOT_POST_FFW_NORM))
+
+#define HEAD_NORMS \
+	(SLOT_BIT(SLOT_ATTN_Q_NORM) | SLOT_BIT(SLOT_ATTN_K_NORM))
+
+/* What may follow the hidden states of models that embed or rank */
+#define DENSE_LAYERS \
+	(SLOT_BIT(SLOT_DENSE_2) | SLOT_BIT(SLOT_DENSE_2_BIAS) | \
+	 SLOT_BIT(SLOT_DENSE_3) | SLOT_BIT(SLOT_DENSE_3_BIAS))
+
+#define CLASSIFIER \
+	(SLOT_BIT(SLOT_CLS) | SLOT_BIT(SLOT_CLS_BIAS) | \
+	 SLOT_BIT(SLOT_CLS_OUTPUT) | SLOT_BIT(SLOT_CLS_OUTPUT_BIAS))
+
+#define HEADS (DENSE_LAYERS | CLASSIFIER)
 
 #define SEPARATE_QKV \
 	(SLOT_BIT(SLOT_ATTN_Q) | SLOT_BIT(SLOT_ATTN_K) | SLOT_BIT(SLOT_ATTN_V))
@@ -120,7 +198,7 @@ const TensorSlot tensor_slots[N_SLOTS] = {
 	 SLOT_BIT(SLOT_FFN_DOWN_BIAS))
 
 #define OUTPUT_AND_ROPE \
-	(SLOT_BIT(SLOT_OUTPUT) | SLOT_BIT(SLOT_ROPE_FREQS))
+	(SLOT_BIT(SLOT_OUTPUT) | SLOT_BIT(SLOT_ROPE_FREQS) | DENSE_LAYERS)
 
 static const Architecture architectures[] = {
 	{
@@ -134,14 +212,14 @@ static const Architecture architectures[] = {
 		SLOT_BIT(SLOT_ATTN_QKV) | SLOT_BIT(SLOT_ATTN_QKV_BIAS) |
 		SLOT_BIT(SLOT_ATTN_OUTPUT_BIAS) | SLOT_BIT(SLOT_FFN_NORM_BIAS) |
 		SLOT_BIT(SLOT_FFN_UP_BIAS) | SLOT_BIT(SLOT_FFN_DOWN_BIAS),
-		.may_have = SLOT_BIT(SLOT_OUTPUT),
+		.may_have = SLOT_BIT(SLOT_OUTPUT) | DENSE_LAYERS,
 	},
 	{
 		.name = "llama",		/* Mistral and SmolLM2 too */
 		.norm = NORM_RMS,
 		.rope = ROPE_NORM,
 		.feed_forward = FFN_SILU_GATED,
-		.window = true,
+		.window = WINDOW_ALL,
 		.needs = DECODER | SEPARATE_QKV | SLOT_BIT(SLOT_FFN_GATE),
 		.may_have = OUTPUT_AND_ROPE | QKV_BIASES | FFN_BIASES |
 		SLOT_BIT(SLOT_ATTN_OUTPUT_BIAS),
@@ -161,8 +239,104 @@ static const Architecture architectures[] = {
 		.rope = ROPE_NEOX,
 		.feed_forward = FFN_SILU_GATED,
 		.needs = DECODER | SEPARATE_QKV | SLOT_BIT(SLOT_FFN_GATE) |
-		SLOT_BIT(SLOT_ATTN_Q_NORM) | SLOT_BIT(SLOT_ATTN_K_NORM),
+		HEAD_NORMS,
 		.may_have = OUTPUT_AND_ROPE,
+	},
+	{
+		.name = "gemma",
+		.norm = NORM_RMS,
+		.rope = ROPE_NEOX,
+		.feed_forward = FFN_GELU_TANH_GATED,
+		.scale_embedding = true,
+		.needs = GEMMA,
+		.may_have = DENSE_LAYERS,
+	},
+	{
+		.name = "gemma2",
+		.norm = NORM_RMS,
+		.rope = ROPE_NEOX,
+		.feed_forward = FFN_GELU_TANH_GATED,
+		.scale_embedding = true,
+		.window = WINDOW_PERIOD,
+		.window_default = 4096,
+		.window_period = 2,
+		.window_global = 1,
+		.needs = GEMMA | SANDWICH_NORMS,
+		.may_have = DENSE_LAYERS,
+	},
+	{
+		.name = "gemma3",
+		.norm = NORM_RMS,
+		.rope = ROPE_NEOX,
+		.feed_forward = FFN_GELU_TANH_GATED,
+		.scale_embedding = true,
+		.window = WINDOW_PERIOD,
+		.window_period = 6,
+		.window_global = 5,
+		.rope_local = true,
+		.needs = GEMMA | SANDWICH_NORMS | HEAD_NORMS,
+		.may_have = SLOT_BIT(SLOT_OUTPUT) | DENSE_LAYERS,
+	},
+	{
+		.name = "gemma-embedding",
+		.norm = NORM_RMS,
+		.rope = ROPE_NEOX,
+		.feed_forward = FFN_GELU_TANH_GATED,
+		.encoder = true,
+		.scale_embedding = true,
+		.window = WINDOW_PERIOD,
+		.window_period = 6,
+		.window_global = 5,
+		.rope_local = true,
+		.needs = GEMMA | SANDWICH_NORMS | HEAD_NORMS,
+		.may_have = DENSE_LAYERS,
+	},
+	{
+		.name = "bert",			/* DistilBERT, RoBERTa, XLM-RoBERTa too */
+		.norm = NORM_LAYER,
+		.rope = ROPE_NONE,
+		.feed_forward = FFN_GELU_ERF,
+		.learned_positions = true,
+		.encoder = true,
+		.post_norm = true,
+		.needs = POST_NORM_ENCODER | SLOT_BIT(SLOT_POSITION_EMBD) |
+		SEPARATE_QKV | QKV_BIASES | SLOT_BIT(SLOT_ATTN_OUTPUT_BIAS) |
+		SLOT_BIT(SLOT_FFN_UP_BIAS) | SLOT_BIT(SLOT_FFN_DOWN_BIAS),
+		.may_have = SLOT_BIT(SLOT_TOKEN_TYPES) | HEADS,
+	},
+	{
+		.name = "nomic-bert",
+		.norm = NORM_LAYER,
+		.rope = ROPE_NEOX,
+		.feed_forward = FFN_SILU_GATED,
+		.encoder = true,
+		.post_norm = true,
+		.needs = POST_NORM_ENCODER | SLOT_BIT(SLOT_ATTN_QKV) |
+		SLOT_BIT(SLOT_FFN_GATE),
+		.may_have = SLOT_BIT(SLOT_TOKEN_TYPES) |
+		SLOT_BIT(SLOT_ATTN_QKV_BIAS) | SLOT_BIT(SLOT_ATTN_OUTPUT_BIAS) |
+		FFN_BIASES | HEADS,
+	},
+	{
+		.name = "modern-bert",
+		.norm = NORM_LAYER,
+		.rope = ROPE_NEOX,
+		.feed_forward = FFN_GELU_ERF_GATED,
+		.encoder = true,
+		.window = WINDOW_PERIOD,
+		.window_period = 3,
+		.window_global = 0,
+		.rope_local = true,
+		.needs = SLOT_BIT(SLOT_TOKEN_EMBD) |
+		SLOT_BIT(SLOT_TOKEN_EMBD_NORM) | SLOT_BIT(SLOT_OUTPUT_NORM) |
+		SLOT_BIT(SLOT_ATTN_NORM) | SLOT_BIT(SLOT_ATTN_QKV) |
+		SLOT_BIT(SLOT_ATTN_OUTPUT) | SLOT_BIT(SLOT_FFN_NORM) |
+		SLOT_BIT(SLOT_FFN_GATE_AND_UP) | SLOT_BIT(SLOT_FFN_DOWN),
+		.may_have = SLOT_BIT(SLOT_TOKEN_EMBD_NORM_BIAS) |
+		SLOT_BIT(SLOT_OUTPUT_NORM_BIAS) | SLOT_BIT(SLOT_ATTN_NORM_BIAS) |
+		SLOT_BIT(SLOT_FFN_NORM_BIAS) | SLOT_BIT(SLOT_ATTN_QKV_BIAS) |
+		SLOT_BIT(SLOT_ATTN_OUTPUT_BIAS) | SLOT_BIT(SLOT_FFN_DOWN_BIAS) |
+		SLOT_BIT(SLOT_CLS_NORM) | SLOT_BIT(SLOT_CLS_NORM_BIAS) | HEADS,
 	},
 };
 
@@ -182,7 +356,8 @@ architecture_find(const char *name)
 const char *
 architecture_names(void)
 {
-	return "gpt2, llama, qwen2, qwen3";
+	return "bert, gemma, gemma2, gemma3, gemma-embedding, gpt2, llama, "
+		"modern-bert, nomic-bert, qwen2, qwen3";
 }
 
 const char *

@@ -11,8 +11,10 @@
  *
  * Keys and values go into the sequence's pages first, and every query, also
  * one of the same step, reads what is stored there.  So a row gives the same
- * bits alone, in a chunk and in a batch.  The arithmetic itself is
- * KernelSet.attention(); its order of operations stands in DESIGN.md.
+ * bits alone, in a chunk and in a batch.  An encoder, whose rows see the whole
+ * text, has stored all of it before, in pages of one layer that serve all.
+ * The arithmetic itself is KernelSet.attention(); its order of operations
+ * stands in DESIGN.md.
  *
  *-------------------------------------------------------------------------
  */
@@ -68,8 +70,12 @@ norm_and_rotate(Pass *pass, float *x, int n_heads, const ImageVector *norm,
 				int row)
 {
 	const Hyper *hyper = pass->hyper;
+	TransformerScratch *scratch = pass->scratch;
 	const float *weight = image_vector(pass->image, norm);
-	float	   *head_norm = pass->scratch->attention;
+	float	   *head_norm = scratch->attention;
+	bool		local = layer_rotates_locally(hyper, pass->layer);
+	const Rows *cosine = local ? &scratch->local_cosine : &scratch->cosine;
+	const Rows *sine = local ? &scratch->local_sine : &scratch->sine;
 
 	for (int h = 0; h < n_heads; h++, x += hyper->key_length)
 	{
@@ -82,8 +88,7 @@ norm_and_rotate(Pass *pass, float *x, int n_heads, const ImageVector *norm,
 			memcpy(x, head_norm, hyper->key_length * sizeof(float));
 		}
 		if (hyper->n_rot > 0)
-			pass->kernels->rope(x, rows_at(&pass->scratch->cosine, row),
-								rows_at(&pass->scratch->sine, row),
+			pass->kernels->rope(x, rows_at(cosine, row), rows_at(sine, row),
 								hyper->n_rot,
 								(RopeLayout) hyper->rope_layout);
 	}
@@ -102,7 +107,7 @@ store_row(Pass *pass, int row)
 
 	for (int h = 0; h < hyper->n_kv_heads; h++)
 	{
-		uint8_t    *k_page = page + kv_key_offset(kv, pass->layer, h);
+		uint8_t    *k_page = page + kv_key_offset(kv, pass->layer % kv->n_layers, h);
 
 		pass->kernels->kv_store(kv->type,
 								key + (size_t) h * hyper->key_length,
@@ -179,10 +184,11 @@ make_task(Pass *pass, int first, int n_queries, int kv_head)
 	task.value_dim = hyper->value_length;
 	task.group = group;
 	task.pages = (const uint8_t *const *) sequence->pages;
-	task.k_offset = kv_key_offset(kv, pass->layer, kv_head);
+	task.k_offset = kv_key_offset(kv, pass->layer % kv->n_layers, kv_head);
 	task.v_offset = task.k_offset + kv->key_bytes;
 	task.first_position = pass->rows[first].position;
-	task.n_keys = task.first_position + n_queries;
+	task.n_keys = hyper->causal ? task.first_position + n_queries :
+		sequence->n_positions;
 	task.n_queries = n_queries;
 	task.q = rows_at(&scratch->query, first) +
 		(size_t) kv_head * group * hyper->key_length;
@@ -193,7 +199,7 @@ make_task(Pass *pass, int first, int n_queries, int kv_head)
 	task.scale = hyper->attention_scale;
 	task.softcap = hyper->attention_softcap;
 	task.causal = hyper->causal != 0;
-	task.window = hyper->window;
+	task.window = layer_window(hyper, pass->layer);
 	task.scratch = scratch->attention;
 	return task;
 }
@@ -228,7 +234,7 @@ show_weights(Pass *pass, const AttentionTask *task, int first, int kv_head)
 			event.head = kv_head * task->group + g;
 			if (pass->probe->head >= 0 && pass->probe->head != event.head)
 				continue;
-			event.first_row = first + i;
+			event.first_row = pass->first_row + first + i;
 			event.n_columns = task->n_keys;
 			pass->kernels->attention_row(task, i, g, scratch->scores,
 										 scratch->scores + stride);

@@ -15,6 +15,23 @@
 #include "base/border.h"
 #include "model/pass.h"
 
+#include <string.h>
+
+/* One matrix gave both: [gate, up] of each row becomes gate and up. */
+static void
+split_gate(Pass *pass)
+{
+	size_t		n = (size_t) pass->hyper->feed_forward_length;
+
+	for (int i = 0; i < pass->n_rows; i++)
+	{
+		float	   *up = rows_at(&pass->scratch->up, i);
+
+		memcpy(rows_at(&pass->scratch->gate, i), up, n * sizeof(float));
+		memmove(up, up + n, n * sizeof(float));
+	}
+}
+
 static void
 activate(Pass *pass)
 {
@@ -62,6 +79,8 @@ feed_forward(Pass *pass, const ImageLayer *layer)
 								&layer->ffn_gate_bias, &scratch->gate));
 	ENGINE_TRY(pass_project(pass, &layer->ffn_up, &layer->ffn_up_bias,
 							&scratch->up));
+	if (layer->ffn_up.n > width)
+		split_gate(pass);
 	activate(pass);
 	ENGINE_TRY(pass_probe(pass, PROBE_NEURONS, &scratch->up, pass->n_rows,
 						  width));

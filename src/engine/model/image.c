@@ -57,7 +57,10 @@ plan_rope(ImagePlan *plan, EngineStatus *status)
 	if (bytes == 0)
 		return ENGINE_OK;
 	ENGINE_TRY(image_room(plan, bytes, &header->rope_frequency, status));
-	return image_room(plan, bytes, &header->rope_divisor, status);
+	ENGINE_TRY(image_room(plan, bytes, &header->rope_divisor, status));
+	if (plan->rope.local_frequency == NULL)
+		return ENGINE_OK;
+	return image_room(plan, bytes, &header->rope_local_frequency, status);
 }
 
 static EngineCode
@@ -208,8 +211,7 @@ image_plan(ByteSource *source, EngineArena *arena, const EngineHost *host,
 	memset(plan, 0, sizeof(*plan));
 	ENGINE_TRY(gguf_read(source, arena, host, &plan->file, status));
 	ENGINE_TRY(architecture_read(&plan->file, source, arena, &header->hyper,
-								 &plan->rope_frequency, &plan->rope_divisor,
-								 status));
+								 &plan->rope, status));
 	plan->layers = engine_alloc(arena, header->hyper.n_layers,
 								sizeof(ImageLayer), status);
 	if (plan->layers == NULL)

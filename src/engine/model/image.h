@@ -9,7 +9,8 @@
  *	  +--------------+
  *	  | ImageLayer[] |  n_layers
  *	  +--------------+
- *	  | RoPE tables  |  double frequency[n_rot/2], divisor[n_rot/2]
+ *	  | RoPE tables  |  double frequency[n_rot/2], divisor[n_rot/2], and
+ *	  |              |  perhaps local_frequency[n_rot/2]
  *	  +--------------+
  *	  | tokenizer    |  tokenizer.h; its own offsets are from its own start
  *	  +--------------+
@@ -36,7 +37,7 @@
 #include "tokenizer/tokenizer.h"
 
 #define IMAGE_MAGIC UINT64_C(0x31304547414D494C)
-#define IMAGE_FORMAT 1			/* raised when the layout changes */
+#define IMAGE_FORMAT 2			/* raised when the layout changes */
 
 typedef struct ImageMatrix
 {
@@ -76,7 +77,7 @@ typedef struct ImageLayer
 	ImageVector ffn_norm,
 				ffn_norm_bias;
 	ImageMatrix ffn_gate,
-				ffn_up,
+				ffn_up,			/* fused: gate and up */
 				ffn_down;
 	ImageVector ffn_gate_bias,
 				ffn_up_bias,
@@ -96,6 +97,7 @@ typedef struct ImageHeader
 	uint64_t	layers;			/* offset of ImageLayer[n_layers] */
 	uint64_t	rope_frequency; /* offset of double[n_rot / 2], or 0 */
 	uint64_t	rope_divisor;
+	uint64_t	rope_local_frequency;	/* or 0 */
 	uint64_t	tokenizer;		/* offset, or 0: the file has none */
 	uint64_t	tokenizer_size;
 	uint64_t	chat_template;	/* offset, or 0 */
@@ -109,6 +111,16 @@ typedef struct ImageHeader
 				token_embd_norm_bias;
 	ImageVector output_norm,
 				output_norm_bias;
+	ImageMatrix dense_2,		/* after pooling */
+				dense_3;
+	ImageVector dense_2_bias,
+				dense_3_bias;
+	ImageMatrix cls,			/* of a classifier, may be absent */
+				cls_output;
+	ImageVector cls_bias,
+				cls_norm,
+				cls_norm_bias,
+				cls_output_bias;
 } ImageHeader;
 
 typedef struct ImagePlan
@@ -116,8 +128,7 @@ typedef struct ImagePlan
 	GgufFile	file;
 	ImageHeader header;			/* complete but for the digest */
 	ImageLayer *layers;
-	double	   *rope_frequency;
-	double	   *rope_divisor;
+	RopeTables	rope;
 	TokenizerPlan *tokenizer;	/* NULL: none */
 	struct ImageTarget *targets;	/* per file tensor: where it goes */
 	uint64_t	weights;		/* offset of the first one */

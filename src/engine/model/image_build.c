@@ -231,11 +231,14 @@ build_front(const ImagePlan *plan, ByteSource *source, EngineArena *arena,
 		   (size_t) header->hyper.n_layers * sizeof(ImageLayer));
 	if (pairs > 0)
 	{
-		memcpy(image + header->rope_frequency, plan->rope_frequency,
+		memcpy(image + header->rope_frequency, plan->rope.frequency,
 			   pairs * sizeof(double));
-		memcpy(image + header->rope_divisor, plan->rope_divisor,
+		memcpy(image + header->rope_divisor, plan->rope.divisor,
 			   pairs * sizeof(double));
 	}
+	if (header->rope_local_frequency != 0)
+		memcpy(image + header->rope_local_frequency,
+			   plan->rope.local_frequency, pairs * sizeof(double));
 	if (header->chat_template != 0)
 	{
 		const GgufKey *key = gguf_find_key(&plan->file,

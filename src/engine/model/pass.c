@@ -13,6 +13,8 @@
 #include "base/border.h"
 #include "model/pass.h"
 
+#include <string.h>
+
 EngineCode
 rows_alloc(Rows *rows, int n, int64_t columns, EngineArena *arena,
 		   EngineStatus *status)
@@ -21,6 +23,22 @@ rows_alloc(Rows *rows, int n, int64_t columns, EngineArena *arena,
 	rows->data = engine_alloc(arena, (size_t) n * rows->stride, sizeof(float),
 							  status);
 	return rows->data == NULL ? status->code : ENGINE_OK;
+}
+
+void
+pass_open(Pass *pass, Transformer *transformer, KvSequence *const *sequences,
+		  const Probe *probe, EngineStatus *status)
+{
+	memset(pass, 0, sizeof(*pass));
+	pass->transformer = transformer;
+	pass->image = transformer->image;
+	pass->hyper = &transformer->image->hyper;
+	pass->kernels = transformer->kernels;
+	pass->scratch = transformer->scratch;
+	pass->sequences = sequences;
+	pass->probe = probe != NULL && probe->stages != 0 ? probe : NULL;
+	pass->layer = -1;
+	pass->status = status;
 }
 
 EngineCode
@@ -116,7 +134,9 @@ pass_norm(Pass *pass, const Rows *x, int n_rows, const ImageVector *weight,
 
 	for (int i = 0; i < n_rows; i++)
 	{
-		if (hyper->norm == NORM_RMS)
+		if (w == NULL)
+			memcpy(rows_at(y, i), rows_at(x, i), x->stride * sizeof(float));
+		else if (hyper->norm == NORM_RMS)
 			pass->kernels->rms_norm(rows_at(x, i), w, hyper->norm_epsilon,
 									rows_at(y, i), hyper->embedding_length);
 		else
@@ -146,7 +166,7 @@ pass_probe(Pass *pass, ProbeStage stage, const Rows *rows, int n_rows,
 	event.stage = stage;
 	event.layer = pass->layer;
 	event.head = -1;
-	event.first_row = 0;
+	event.first_row = pass->first_row;
 	event.n_rows = n_rows;
 	event.n_columns = columns;
 	event.stride = rows->stride;

@@ -43,6 +43,8 @@ typedef struct TransformerScratch
 	Rows		up;				/* [max_rows][ff] */
 	Rows		cosine;			/* [max_rows][n_rot / 2] */
 	Rows		sine;
+	Rows		local_cosine;	/* of layers that rotate locally */
+	Rows		local_sine;
 	Rows		output;			/* [max_outputs][d] */
 	Rows		logits;			/* [max_outputs][vocabulary] */
 	float	  **logit_rows;		/* [max_outputs] */
@@ -64,6 +66,7 @@ typedef struct Pass
 	const Probe *probe;
 	StepRow    *rows;
 	int			n_rows;
+	int			first_row;		/* of an encoder's chunk, for probes */
 	int			layer;			/* -1 outside the blocks */
 	EngineStatus *status;
 } Pass;
@@ -71,6 +74,11 @@ typedef struct Pass
 /* pass.c */
 extern EngineCode rows_alloc(Rows *rows, int n, int64_t columns,
 							 EngineArena *arena, EngineStatus *status);
+
+/* Everything but the rows. */
+extern void pass_open(Pass *pass, Transformer *transformer,
+					  KvSequence *const *sequences, const Probe *probe,
+					  EngineStatus *status);
 
 /* ENGINE_NOT_FINITE, naming what and the layer, if a value is not finite. */
 extern EngineCode pass_check_finite(Pass *pass, const Rows *rows, int n_rows,
@@ -90,7 +98,7 @@ extern bool matrix_is_quantised(const ImageMatrix *matrix);
 extern EngineCode pass_project(Pass *pass, const ImageMatrix *matrix,
 							   const ImageVector *bias, const Rows *out);
 
-/* y = norm(x) for every row. */
+/* y = norm(x) for every row; a copy without weight. */
 extern void pass_norm(Pass *pass, const Rows *x, int n_rows,
 					  const ImageVector *weight, const ImageVector *bias,
 					  const Rows *y);
@@ -102,6 +110,14 @@ extern EngineCode pass_probe(Pass *pass, ProbeStage stage, const Rows *rows,
 
 /* rope.c: cosines and sines of every row's position */
 extern void rope_tables(Pass *pass);
+
+/*
+ * block.c: token ids to residual; the two halves of a block, between which
+ * the keys and values of all rows must have been stored.
+ */
+extern EngineCode block_embed(Pass *pass);
+extern EngineCode block_store(Pass *pass);
+extern EngineCode block_attend(Pass *pass);
 
 /* attention.c: normed -> added; keys and values into the pages */
 extern EngineCode attention_store(Pass *pass, const ImageLayer *layer);

@@ -6,7 +6,8 @@
  * Su et al., "RoFormer: Enhanced Transformer with Rotary Position Embedding"
  * (2021).  The angle of pair i at position p is p * frequency[i] / divisor[i],
  * in double precision; only the finished cosine and sine are rounded to f32.
- * All layers and heads of a step share the tables.
+ * All heads of a step share the tables, and all layers, but for models whose
+ * layers with a window have a base of their own.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,28 +15,44 @@
 #include "base/math64.h"
 #include "model/pass.h"
 
-void
-rope_tables(Pass *pass)
+/* divisor may be NULL */
+static void
+fill_tables(Pass *pass, const double *frequency, const double *divisor,
+			double magnitude, const Rows *cosines, const Rows *sines)
 {
-	const ImageHeader *image = pass->image;
-	const double *frequency = image_at(image, image->rope_frequency);
-	const double *divisor = image_at(image, image->rope_divisor);
-	double		magnitude = pass->hyper->rope_magnitude;
-
 	for (int i = 0; i < pass->n_rows; i++)
 	{
-		float	   *cosine = rows_at(&pass->scratch->cosine, i);
-		float	   *sine = rows_at(&pass->scratch->sine, i);
+		float	   *cosine = rows_at(cosines, i);
+		float	   *sine = rows_at(sines, i);
 		double		position = (double) pass->rows[i].position;
 
 		for (int pair = 0; pair < pass->hyper->n_rot / 2; pair++)
 		{
+			double		angle = position * frequency[pair];
 			double		s,
 						c;
 
-			math_sincos(position * frequency[pair] / divisor[pair], &s, &c);
+			if (divisor != NULL)
+				angle /= divisor[pair];
+			math_sincos(angle, &s, &c);
 			cosine[pair] = (float) (c * magnitude);
 			sine[pair] = (float) (s * magnitude);
 		}
 	}
+}
+
+void
+rope_tables(Pass *pass)
+{
+	const ImageHeader *image = pass->image;
+	TransformerScratch *scratch = pass->scratch;
+	const double *local = image_at(image, image->rope_local_frequency);
+
+	fill_tables(pass, image_at(image, image->rope_frequency),
+				image_at(image, image->rope_divisor),
+				pass->hyper->rope_magnitude, &scratch->cosine,
+				&scratch->sine);
+	if (local != NULL)
+		fill_tables(pass, local, NULL, 1, &scratch->local_cosine,
+					&scratch->local_sine);
 }

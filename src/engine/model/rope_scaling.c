@@ -237,37 +237,66 @@ file_divisors(const GgufFile *file, ByteSource *source, int n_pairs,
 	return ENGINE_OK;
 }
 
+/* Unscaled frequencies of a base; NULL with status filled. */
+static double *
+base_frequencies(double base, int n_rot, EngineArena *arena,
+				 EngineStatus *status)
+{
+	double	   *frequency = engine_alloc(arena, n_rot / 2, sizeof(double),
+										 status);
+
+	for (int i = 0; i < n_rot / 2 && frequency != NULL; i++)
+		frequency[i] = math_pow(base, -(2.0 * i) / n_rot);
+	return frequency;
+}
+
+/* Scaling never applies to the layers that attend within a window. */
+static EngineCode
+local_frequencies(const GgufFile *file, const Architecture *architecture,
+				  const Hyper *hyper, EngineArena *arena, RopeTables *tables,
+				  EngineStatus *status)
+{
+	double		base = 10000;
+
+	if (!hyper->rope_local)
+		return ENGINE_OK;
+	ENGINE_TRY(rope_number(file, architecture, "rope.freq_base_swa", 2, 1e15,
+						   &base, status));
+	tables->local_frequency = base_frequencies(base, hyper->n_rot, arena,
+											   status);
+	return tables->local_frequency == NULL ? status->code : ENGINE_OK;
+}
+
 EngineCode
 architecture_rope(const GgufFile *file, ByteSource *source,
 				  const Architecture *architecture, EngineArena *arena,
-				  Hyper *hyper, double **frequency, double **divisor,
-				  EngineStatus *status)
+				  Hyper *hyper, RopeTables *tables, EngineStatus *status)
 {
 	int			n_pairs = hyper->n_rot / 2;
 	RopeKeys	keys;
 
-	*frequency = NULL;
-	*divisor = NULL;
+	memset(tables, 0, sizeof(*tables));
 	hyper->rope_magnitude = 1;
 	if (hyper->n_rot == 0)
 		return ENGINE_OK;
 	ENGINE_TRY(read_rope_keys(file, architecture, hyper, &keys, status));
-	*frequency = engine_alloc(arena, n_pairs, sizeof(double), status);
-	*divisor = engine_alloc(arena, n_pairs, sizeof(double), status);
-	if (*frequency == NULL || *divisor == NULL)
+	tables->frequency = base_frequencies(keys.base, hyper->n_rot, arena,
+										 status);
+	tables->divisor = engine_alloc(arena, n_pairs, sizeof(double), status);
+	if (tables->frequency == NULL || tables->divisor == NULL)
 		return status->code;
 
 	for (int i = 0; i < n_pairs; i++)
-	{
-		(*frequency)[i] = math_pow(keys.base, -(2.0 * i) / hyper->n_rot);
-		(*divisor)[i] = keys.scaling == SCALING_LINEAR ? keys.factor : 1;
-	}
+		tables->divisor[i] = keys.scaling == SCALING_LINEAR ? keys.factor : 1;
 	if (keys.scaling == SCALING_YARN)
 	{
-		yarn_frequencies(&keys, hyper->n_rot, *frequency);
+		yarn_frequencies(&keys, hyper->n_rot, tables->frequency);
 		hyper->rope_magnitude = keys.attention_factor;
 		if (keys.extrapolation != 0)
 			hyper->rope_magnitude *= 1 + 0.1 * math_log(keys.factor);
 	}
-	return file_divisors(file, source, n_pairs, arena, *divisor, status);
+	ENGINE_TRY(local_frequencies(file, architecture, hyper, arena, tables,
+								 status));
+	return file_divisors(file, source, n_pairs, arena, tables->divisor,
+						 status);
 }

@@ -3,10 +3,9 @@
  * transformer.c
  *	  The forward pass, as the paper draws it.
  *
- * A block is: norm, attention, add; norm, feed-forward, add (pre-norm, as in
- * GPT-2 and Llama).  The residual stream that the blocks add to starts as the
- * embedding of the token, and ends, normalised once more, at the unembedding,
- * whose scores of all tokens are the logits.
+ * The residual stream that the blocks (block.c) add to starts as the embedding
+ * of the token, and ends, normalised once more, at the unembedding, whose
+ * scores of all tokens are the logits.
  *
  * In the last block only rows whose logits are asked for go further than
  * their keys and values, unless a probe watches.
@@ -60,6 +59,7 @@ open_rows(TransformerScratch *s, const Hyper *hyper, const ImageHeader *image,
 	int64_t		ff = hyper->feed_forward_length;
 	bool		gated = hyper->feed_forward <= FFN_GELU_ERF_GATED;
 	bool		fused = image_layer(image, 0)->attn_qkv.offset != 0;
+	bool		local = image->rope_local_frequency != 0;
 	const struct
 	{
 		Rows	   *rows;
@@ -75,9 +75,11 @@ open_rows(TransformerScratch *s, const Hyper *hyper, const ImageHeader *image,
 		{&s->value, n_rows, v},
 		{&s->heads, n_rows, heads},
 		{&s->gate, gated ? n_rows : 0, ff},
-		{&s->up, n_rows, ff},
+		{&s->up, n_rows, image_layer(image, 0)->ffn_up.n},
 		{&s->cosine, n_rows, hyper->n_rot / 2},
 		{&s->sine, n_rows, hyper->n_rot / 2},
+		{&s->local_cosine, local ? n_rows : 0, hyper->n_rot / 2},
+		{&s->local_sine, local ? n_rows : 0, hyper->n_rot / 2},
 		{&s->output, n_outputs, d},
 		{&s->logits, n_outputs, hyper->vocabulary},
 	};
@@ -98,7 +100,8 @@ transformer_open(Transformer *transformer, const ImageHeader *image,
 	int64_t		widest = max_int64(hyper->embedding_length,
 								   max_int64((int64_t) hyper->n_heads *
 											 hyper->value_length,
-											 hyper->feed_forward_length));
+											 max_int64(hyper->feed_forward_length,
+													   hyper->dense_2_length)));
 	size_t		task = attention_scratch(hyper->key_length,
 										 hyper->value_length,
 										 hyper->n_heads / hyper->n_kv_heads,
@@ -139,6 +142,10 @@ check_rows(const Pass *pass, const StepRow *rows, int *n_outputs)
 {
 	const Hyper *hyper = pass->hyper;
 
+	if (!hyper->causal)
+		return engine_fail(pass->status, ENGINE_INVALID,
+						   "a model that sees the whole text cannot go token "
+						   "by token");
 	if (pass->n_rows < 1 || pass->n_rows > pass->transformer->max_rows)
 		return engine_fail(pass->status, ENGINE_INVALID,
 						   "a step of %d rows is not possible", pass->n_rows);
@@ -168,45 +175,6 @@ check_rows(const Pass *pass, const StepRow *rows, int *n_outputs)
 	return ENGINE_OK;
 }
 
-/* Token (and learned position) to vector: the start of the residual stream. */
-static void
-embed(Pass *pass)
-{
-	const ImageHeader *image = pass->image;
-	const Hyper *hyper = pass->hyper;
-	int64_t		d = hyper->embedding_length;
-	float	   *position = pass->scratch->normed.data;	/* not in use yet */
-
-	for (int i = 0; i < pass->n_rows; i++)
-	{
-		float	   *x = rows_at(&pass->scratch->residual, i);
-
-		image_row(image, &image->token_embd, pass->rows[i].token, x);
-		if (hyper->embedding_scale != 1.0f)
-			pass->kernels->scale(x, hyper->embedding_scale, d);
-		if (hyper->learned_positions)
-		{
-			image_row(image, &image->position_embd, pass->rows[i].position,
-					  position);
-			pass->kernels->add(x, position, d);
-		}
-	}
-}
-
-/* residual += what a sublayer computed */
-static EngineCode
-add_to_residual(Pass *pass, ProbeStage added, ProbeStage result)
-{
-	TransformerScratch *s = pass->scratch;
-	int64_t		d = pass->hyper->embedding_length;
-
-	ENGINE_TRY(pass_probe(pass, added, &s->added, pass->n_rows, d));
-	for (int i = 0; i < pass->n_rows; i++)
-		pass->kernels->add(rows_at(&s->residual, i), rows_at(&s->added, i),
-						   d);
-	return pass_probe(pass, result, &s->residual, pass->n_rows, d);
-}
-
 /* Drop the rows without output; their keys and values are stored. */
 static void
 narrow_to_outputs(Pass *pass)
@@ -229,37 +197,6 @@ narrow_to_outputs(Pass *pass)
 		kept++;
 	}
 	pass->n_rows = kept;
-}
-
-static EngineCode
-block(Pass *pass, bool last)
-{
-	TransformerScratch *s = pass->scratch;
-	const ImageLayer *layer = image_layer(pass->image, pass->layer);
-	int64_t		d = pass->hyper->embedding_length;
-
-	pass_norm(pass, &s->residual, pass->n_rows, &layer->attn_norm,
-			  &layer->attn_norm_bias, &s->normed);
-	ENGINE_TRY(pass_probe(pass, PROBE_ATTN_NORM, &s->normed, pass->n_rows,
-						  d));
-	ENGINE_TRY(pass_check_finite(pass, &s->normed, pass->n_rows, d,
-								 "the input"));
-	ENGINE_TRY(attention_store(pass, layer));
-	if (last && pass->probe == NULL)
-		narrow_to_outputs(pass);
-	if (pass->n_rows == 0)
-		return ENGINE_OK;
-	ENGINE_TRY(attention_attend(pass, layer));
-	ENGINE_TRY(add_to_residual(pass, PROBE_ATTN_ADDED, PROBE_MIDDLE));
-
-	pass_norm(pass, &s->residual, pass->n_rows, &layer->ffn_norm,
-			  &layer->ffn_norm_bias, &s->normed);
-	ENGINE_TRY(pass_probe(pass, PROBE_FFN_NORM, &s->normed, pass->n_rows,
-						  d));
-	ENGINE_TRY(pass_check_finite(pass, &s->normed, pass->n_rows, d,
-								 "the residual stream"));
-	ENGINE_TRY(feed_forward(pass, layer));
-	return add_to_residual(pass, PROBE_FFN_ADDED, PROBE_BLOCK);
 }
 
 /* Final norm and unembedding of the rows that asked for logits. */
@@ -304,13 +241,19 @@ unembed(Pass *pass)
 static EngineCode
 forward(Pass *pass)
 {
-	embed(pass);
+	int			n_layers = pass->hyper->n_layers;
+
+	ENGINE_TRY(block_embed(pass));
 	if (pass->hyper->n_rot > 0)
 		rope_tables(pass);
-	ENGINE_TRY(pass_probe(pass, PROBE_EMBEDDING, &pass->scratch->residual,
-						  pass->n_rows, pass->hyper->embedding_length));
-	for (pass->layer = 0; pass->layer < pass->hyper->n_layers; pass->layer++)
-		ENGINE_TRY(block(pass, pass->layer == pass->hyper->n_layers - 1));
+	for (pass->layer = 0; pass->layer < n_layers; pass->layer++)
+	{
+		ENGINE_TRY(block_store(pass));
+		if (pass->layer == n_layers - 1 && pass->probe == NULL)
+			narrow_to_outputs(pass);
+		if (pass->n_rows > 0)
+			ENGINE_TRY(block_attend(pass));
+	}
 	return unembed(pass);
 }
 
@@ -324,17 +267,9 @@ transformer_step(Transformer *transformer, const StepRow *rows, int n_rows,
 	uint64_t	saved;
 	EngineCode	code;
 
-	pass.transformer = transformer;
-	pass.image = transformer->image;
-	pass.hyper = &transformer->image->hyper;
-	pass.kernels = transformer->kernels;
-	pass.scratch = transformer->scratch;
-	pass.sequences = sequences;
-	pass.probe = probe != NULL && probe->stages != 0 ? probe : NULL;
+	pass_open(&pass, transformer, sequences, probe, status);
 	pass.rows = transformer->scratch->rows;
 	pass.n_rows = n_rows;
-	pass.layer = -1;
-	pass.status = status;
 	ENGINE_TRY(check_rows(&pass, rows, &n_outputs));
 
 	memcpy(pass.rows, rows, (size_t) n_rows * sizeof(StepRow));
@@ -372,6 +307,7 @@ transformer_prompt(Transformer *transformer, KvSequence *sequence,
 		{
 			rows[i].token = ids[done + i];
 			rows[i].sequence = 0;
+			rows[i].type = 0;
 			rows[i].position = sequence->n_positions + i;
 			rows[i].output = logits != NULL && done + i == n - 1;
 		}

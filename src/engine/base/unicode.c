@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * unicode.c
- *	  The canonical normalisation forms, NFC and NFD.
+ *	  The canonical normalisation forms, NFC and NFD, and lower case.
  *
  * A text is taken apart into runs: a starter (combining class 0) and the
  * marks after it.  A run is decomposed, its marks are ordered, and for NFC
@@ -31,6 +31,57 @@
 #define HANGUL_N_V 21
 #define HANGUL_N_T 28
 #define HANGUL_N_S (HANGUL_N_L * HANGUL_N_V * HANGUL_N_T)
+
+uint32_t
+unicode8_class(uint32_t code)
+{
+	uint8_t		kind;
+
+	switch (code)
+	{
+		case 0x166D:
+		case 0x111C9:
+			return UNICODE_BIT(CATEGORY_PO);
+		case 0x1734:
+			return UNICODE_BIT(CATEGORY_MN);
+		case 0x1885:
+		case 0x1886:
+			return UNICODE_BIT(CATEGORY_LO);
+		case 0xA9BD:
+			return UNICODE_BIT(CATEGORY_MC);
+	}
+	kind = unicode_kind_blocks[unicode_kind_index[code / UNICODE_BLOCK] *
+							   UNICODE_BLOCK + code % UNICODE_BLOCK];
+	return kind & UNICODE_LATER_BIT ? UNICODE_BIT(CATEGORY_CN) :
+		unicode_class(code);
+}
+
+int
+unicode_lower_long(uint32_t code, uint32_t *lower)
+{
+	int			low = 0;
+	int			high = UNICODE_N_LOWERS;
+
+	while (low < high)
+	{
+		int			middle = (low + high) / 2;
+
+		if (unicode_lowers[middle].last < code)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	lower[0] = code;
+	if (low < UNICODE_N_LOWERS && unicode_lowers[low].first <= code &&
+		(code - unicode_lowers[low].first) % unicode_lowers[low].step == 0)
+		lower[0] = (uint32_t) ((int32_t) code + unicode_lowers[low].delta);
+
+	/* I with dot above: the only one with two */
+	if (code != 0x0130)
+		return 1;
+	lower[1] = 0x0307;
+	return 2;
+}
 
 typedef struct Normaliser
 {

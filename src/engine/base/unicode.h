@@ -53,6 +53,30 @@ unicode_class(uint32_t code)
 		(uint32_t) (kind & UNICODE_SPACE_BIT) << 24;
 }
 
+/*
+ * The same as of Unicode 8.0, which Hugging Face's BERT tokenizers still use:
+ * later characters are unassigned, and what changed its category since (six
+ * characters with any effect on tokens) has the old one.
+ */
+extern uint32_t unicode8_class(uint32_t code);
+
+/*
+ * The full lower-case mapping of one character by itself (without the contexts
+ * of SpecialCasing.txt); returns the number of characters.
+ */
+#define UNICODE_LOWER_LONGEST 2
+
+extern int	unicode_lower_long(uint32_t code, uint32_t *lower);
+
+static inline int
+unicode_lower(uint32_t code, uint32_t *lower)
+{
+	if (code >= 0x80)
+		return unicode_lower_long(code, lower);
+	lower[0] = code >= 'A' && code <= 'Z' ? code + ('a' - 'A') : code;
+	return 1;
+}
+
 typedef enum UnicodeForm
 {
 	UNICODE_NFC, UNICODE_NFD

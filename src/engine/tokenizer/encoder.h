@@ -18,8 +18,9 @@ typedef struct Encoder
 	EngineStatus *status;
 	TokenList  *list;
 	Merger		merger;			/* its buffers serve every word */
-	char	   *word;			/* SPM: a word with its spaces in place */
+	char	   *word;			/* a word with its spaces in place */
 	size_t		word_capacity;
+	int32_t    *pieces;			/* WordPiece: of that word */
 	bool		after_unknown;	/* SPM: unknown characters in a row are one */
 } Encoder;
 

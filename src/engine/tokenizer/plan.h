@@ -21,6 +21,7 @@ struct TokenizerPlan
 	const GgufKey *scores;
 	const GgufKey *merges;
 	int32_t		end_of_message; /* eom, -1: none */
+	bool		cased;			/* WordPiece: see wordpiece_cased() */
 	uint64_t	text_bytes;		/* upper bound of all texts */
 	TokenizerSection layout;	/* the section's beginning, with offsets */
 };

@@ -5,7 +5,8 @@
  *
  * Everything is an offset from the start of the section.  Texts are stored as
  * the bytes that a token stands for: the byte alphabet of byte-level BPE is
- * undone, U+2581 of SPM is a space.
+ * undone, U+2581 of SPM is a space, and so is the one in front of WordPiece's
+ * word-initial pieces.
  *
  * A text can belong to two tokens that never compete: a "piece", which
  * merging can produce, and a "name", which is only found by its text (control
@@ -31,6 +32,10 @@
 #define TOKENIZER_IGNORE_MERGES		0x08
 #define TOKENIZER_NFC				0x10
 #define TOKENIZER_SPACE_PREFIX		0x20
+#define TOKENIZER_CLEAN_TEXT		0x40	/* of WordPiece, see wordpiece.h */
+#define TOKENIZER_CHINESE_CHARS		0x80
+#define TOKENIZER_STRIP_ACCENTS		0x100
+#define TOKENIZER_LOWERCASE			0x200
 
 /* Bits of a token's info byte; the lowest three are its TokenKind */
 #define TOKEN_INFO_KIND				0x07
@@ -76,6 +81,7 @@ typedef struct TokenizerSection
 				padding,
 				separator;
 	uint32_t	longest;		/* bytes of the longest text */
+	uint32_t	max_word;		/* WordPiece: characters; longer is unknown */
 	int32_t		bytes[256];		/* the token of each byte, -1: none */
 
 	/*

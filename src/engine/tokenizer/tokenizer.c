@@ -12,6 +12,7 @@
 #include "base/border.h"
 #include "tokenizer/encoder.h"
 #include "tokenizer/special.h"
+#include "tokenizer/wordpiece.h"
 
 #define LONGEST_TEXT ((size_t) 64 * 1024 * 1024)
 #define POLL_EVERY 16384		/* ids */
@@ -86,9 +87,15 @@ encode_stretch(Encoder *encoder, const char *text, size_t length)
 {
 	if (length == 0)
 		return ENGINE_OK;
-	if (encoder->section->model == TOKENIZER_SPM)
-		return spm_encode(encoder, text, length);
-	return bpe_encode(encoder, text, length);
+	switch (encoder->section->model)
+	{
+		case TOKENIZER_SPM:
+			return spm_encode(encoder, text, length);
+		case TOKENIZER_WORDPIECE:
+			return wordpiece_encode(encoder, text, length);
+		default:
+			return bpe_encode(encoder, text, length);
+	}
 }
 
 static EngineCode

@@ -12,6 +12,7 @@
 #include "base/border.h"
 #include "tokenizer/plan.h"
 #include "tokenizer/special.h"
+#include "tokenizer/wordpiece.h"
 
 #define POLL_EVERY 256			/* elements: hashes of hostile texts collide */
 
@@ -87,8 +88,10 @@ guess_kind(const Builder *builder, int32_t id, const char *text,
 {
 	const TokenizerSection *section = builder->section;
 
-	if (section->model != TOKENIZER_SPM)
+	if (section->model == TOKENIZER_BPE)
 		return TOKEN_NORMAL;
+	if (section->model == TOKENIZER_WORDPIECE)
+		return wordpiece_kind(TOKEN_NORMAL, text, length);
 	if (byte_token_value(text, length) >= 0)
 		return TOKEN_BYTE;
 	if (id == section->unknown)
@@ -118,6 +121,28 @@ restore_spaces(char *text, size_t length)
 }
 
 /*
+ * Write the text of a piece to to as the bytes that it stands for, *n of them;
+ * false when it is none.
+ */
+static bool
+store_piece(int32_t model, const char *text, size_t length, char *to,
+			size_t *n)
+{
+	switch (model)
+	{
+		case TOKENIZER_BPE:
+			return byte_alphabet_decode(text, length, to, n);
+		case TOKENIZER_WORDPIECE:
+			*n = wordpiece_store(text, length, to);
+			return true;
+		default:
+			memcpy(to, text, length);
+			*n = restore_spaces(to, length);
+			return true;
+	}
+}
+
+/*
  * Store the text of one token at to, which has room for length bytes, as the
  * bytes that it stands for; returns their number.
  */
@@ -125,26 +150,26 @@ static size_t
 store_text(Builder *builder, int32_t id, TokenKind kind, const char *text,
 		   size_t length, char *to)
 {
-	bool		spm = builder->section->model == TOKENIZER_SPM;
-	uint8_t		info = (uint8_t) kind;
+	int32_t		model = builder->section->model;
+	uint8_t		info;
 	size_t		n = length;
 
+	if (model == TOKENIZER_WORDPIECE)
+		kind = wordpiece_kind(kind, text, length);
+	info = (uint8_t) kind;
 	if (is_end_text(text, length))
 	{
 		kind = TOKEN_CONTROL;
 		info = TOKEN_CONTROL | TOKEN_INFO_END;
 	}
-	if (!spm && kind == TOKEN_NORMAL &&
-		byte_alphabet_decode(text, length, to, &n))
+	if (kind == TOKEN_NORMAL && store_piece(model, text, length, to, &n))
 		info |= TOKEN_INFO_PIECE;
 	else
 	{
 		n = length;
 		memcpy(to, text, length);
-		if (spm && (kind == TOKEN_NORMAL || kind == TOKEN_USER_DEFINED))
+		if (model == TOKENIZER_SPM && kind == TOKEN_USER_DEFINED)
 			n = restore_spaces(to, length);
-		if (spm && kind == TOKEN_NORMAL)
-			info |= TOKEN_INFO_PIECE;
 	}
 	builder->infos[id] = info;
 	return n;
@@ -443,7 +468,7 @@ tokenizer_build(const TokenizerPlan *plan, ByteSource *source,
 		ENGINE_TRY(build_ranks(&builder));
 		build_joins(&builder);
 	}
-	else
+	if (self->model == TOKENIZER_BPE)
 		ENGINE_TRY(build_merges(&builder));
 	return build_specials(&builder);
 }

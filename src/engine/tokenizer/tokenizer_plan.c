@@ -15,6 +15,7 @@
 
 #include "base/utf8.h"
 #include "tokenizer/pretokenize.h"
+#include "tokenizer/wordpiece.h"
 
 #define PREFIX "tokenizer.ggml."
 #define POLL_EVERY 4096			/* elements of an array */
@@ -156,8 +157,8 @@ read_model(const GgufFile *file, int32_t *model, EngineStatus *status)
 		int32_t		model;
 	}			models[] =
 	{
-		{"gpt2", TOKENIZER_BPE}, {"llama", TOKENIZER_SPM}, {"none", -1},
-		{"no_vocab", -1}
+		{"gpt2", TOKENIZER_BPE}, {"llama", TOKENIZER_SPM},
+		{"bert", TOKENIZER_WORDPIECE}, {"none", -1}, {"no_vocab", -1}
 	};
 	const char *name = "none";
 	size_t		length = 4;
@@ -209,6 +210,8 @@ read_flags(const GgufFile *file, TokenizerSection *layout,
 {
 	if (layout->model == TOKENIZER_SPM)
 		layout->flags |= TOKENIZER_ADD_BOS | TOKENIZER_SPACE_PREFIX;
+	if (layout->model == TOKENIZER_WORDPIECE)
+		layout->flags |= TOKENIZER_ADD_BOS | TOKENIZER_ADD_EOS;
 	ENGINE_TRY(read_flag(file, PREFIX "add_bos_token", TOKENIZER_ADD_BOS,
 						 layout, status));
 	ENGINE_TRY(read_flag(file, PREFIX "add_eos_token", TOKENIZER_ADD_EOS,
@@ -228,7 +231,8 @@ read_ids(const GgufFile *file, TokenizerPlan *plan, EngineStatus *status)
 {
 	TokenizerSection *layout = &plan->layout;
 	bool		spm = layout->model == TOKENIZER_SPM;
-	int32_t		unused;
+	int32_t		unused,
+				class;
 	const struct
 	{
 		const char *name;
@@ -243,7 +247,7 @@ read_ids(const GgufFile *file, TokenizerPlan *plan, EngineStatus *status)
 		{PREFIX "seperator_token_id", -1, &layout->separator},
 		{PREFIX "eot_token_id", -1, &layout->eot},
 		{PREFIX "eom_token_id", -1, &plan->end_of_message},
-		{PREFIX "cls_token_id", -1, &unused},
+		{PREFIX "cls_token_id", -1, &class},
 		{PREFIX "mask_token_id", -1, &unused},
 		{PREFIX "fim_pre_token_id", -1, &unused},
 		{PREFIX "fim_suf_token_id", -1, &unused},
@@ -266,6 +270,8 @@ read_ids(const GgufFile *file, TokenizerPlan *plan, EngineStatus *status)
 								&id, status));
 		*keys[i].id = (int32_t) id;
 	}
+	if (layout->model == TOKENIZER_WORDPIECE)
+		wordpiece_ids(layout, class);
 	return ENGINE_OK;
 }
 
@@ -301,7 +307,7 @@ static EngineCode
 find_arrays(const GgufFile *file, TokenizerPlan *plan, int32_t n_rows,
 			EngineStatus *status)
 {
-	bool		spm = plan->layout.model == TOKENIZER_SPM;
+	int32_t		model = plan->layout.model;
 	const char *missing = NULL;
 
 	ENGINE_TRY(find_array(file, PREFIX "tokens", GGUF_STRING, 0,
@@ -310,7 +316,7 @@ find_arrays(const GgufFile *file, TokenizerPlan *plan, int32_t n_rows,
 						  &plan->merges, status));
 	if (plan->tokens == NULL)
 		missing = PREFIX "tokens";
-	else if (!spm && plan->merges == NULL)
+	else if (model == TOKENIZER_BPE && plan->merges == NULL)
 		missing = PREFIX "merges";
 	else
 	{
@@ -319,7 +325,7 @@ find_arrays(const GgufFile *file, TokenizerPlan *plan, int32_t n_rows,
 							  plan->tokens->count, &plan->types, status));
 		ENGINE_TRY(find_array(file, PREFIX "scores", GGUF_F32,
 							  plan->tokens->count, &plan->scores, status));
-		if (spm && plan->scores == NULL)
+		if (model == TOKENIZER_SPM && plan->scores == NULL)
 			missing = PREFIX "scores";
 	}
 	if (missing != NULL)
@@ -372,6 +378,8 @@ check_tokens(TokenizerPlan *plan, ByteSource *source, EngineArena *arena,
 			return bad_element(PREFIX "tokens", i,
 							   "is a byte token, but not \"<0x00>\" to "
 							   "\"<0xFF>\"", status);
+		plan->cased = plan->cased ||
+			(bits == TOKEN_NORMAL && wordpiece_cased(text, length));
 		plan->text_bytes += length;
 		if (plan->text_bytes > TOKENIZER_MOST_TEXT)
 			return engine_fail(status, ENGINE_LIMIT,
@@ -470,7 +478,7 @@ lay_out(TokenizerPlan *plan)
 	layout->user.ids = place(layout, n, sizeof(int32_t));
 	if (layout->model == TOKENIZER_SPM)
 		layout->ranks = place(layout, n, sizeof(uint32_t));
-	else
+	if (layout->model == TOKENIZER_BPE)
 	{
 		layout->merge_mask = hash_slots(plan->merges->count) - 1;
 		layout->merges = place(layout, layout->merge_mask + 1,
@@ -501,6 +509,8 @@ tokenizer_plan(const GgufFile *file, ByteSource *source, int32_t n_rows,
 	ENGINE_TRY(check_tokens(self, source, arena, host, status));
 	ENGINE_TRY(check_scores(self, source, arena, host, status));
 	ENGINE_TRY(check_merges(self, source, arena, host, status));
+	if (self->layout.model == TOKENIZER_WORDPIECE)
+		ENGINE_TRY(wordpiece_read_keys(file, self, status));
 	lay_out(self);
 	*plan = self;
 	*size = self->layout.size;

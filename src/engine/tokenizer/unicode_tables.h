@@ -15,6 +15,7 @@
 #define UNICODE_TABLES_VERSION "15.0.0"
 #define UNICODE_BLOCK 128
 #define UNICODE_SPACE_BIT 128
+#define UNICODE_LATER_BIT 64
 
 /* Numbers of the general categories */
 enum
@@ -67,11 +68,24 @@ typedef struct UnicodePair
 				composed;
 } UnicodePair;
 
-#define UNICODE_N_PAIRS 941
+/* Every step-th character from first to last: add delta for lower case. */
+typedef struct UnicodeLower
+{
+	uint32_t	first,
+				last,
+				step;
+	int32_t		delta;
+} UnicodeLower;
 
-/* General category, with UNICODE_SPACE_BIT for White_Space */
+#define UNICODE_N_PAIRS 941
+#define UNICODE_N_LOWERS 181
+
+/*
+ * General category, with UNICODE_SPACE_BIT for White_Space and
+ * UNICODE_LATER_BIT for characters that Unicode 8.0 did not have
+ */
 extern const uint16_t unicode_kind_index[8704];
-extern const uint8_t unicode_kind_blocks[32512];
+extern const uint8_t unicode_kind_blocks[33536];
 
 /* Number of the record in unicode_norms */
 extern const uint16_t unicode_norm_index[8704];
@@ -81,5 +95,8 @@ extern const uint32_t unicode_decompositions[3406];
 
 /* Primary composites, ordered by first and second */
 extern const UnicodePair unicode_pairs[UNICODE_N_PAIRS];
+
+/* Lower case beyond ASCII, in order */
+extern const UnicodeLower unicode_lowers[UNICODE_N_LOWERS];
 
 #endif							/* ENGINE_UNICODE_TABLES_H */

@@ -40,11 +40,12 @@ PLAIN = ["", "model",
          "\u043c\u043e\u0434\u0435\u043b\u044c",
          "the first token\nattends  to it (x=3)"]
 INSIDE = 5                 # the text whose attention weights are kept
+INSIDE_PAIR = 2
 
 PAIRS = [("", "the answer"), ("model", "?"), ("model", "memory"),
          ("Where are the weights?", "The database keeps the weights of the "
           "model. The first token attends to nothing but itself."),
-         ("memory " * 30, "answer " * 25),
+         ("memory " * 12, "answer " * 10),
          ("Caf\u00e9 \u2014 \u6570\u636e\u5e93?", "Na\u00efve \U0001f600 "
           "donn\u00e9es, the index")]
 
@@ -52,12 +53,12 @@ WIDTH = 32
 
 
 def bert_sizes(layers=2, **options):
-    return dict(hidden_size=WIDTH, intermediate_size=48,
+    return dict(hidden_size=WIDTH, intermediate_size=32,
                 num_hidden_layers=layers, num_attention_heads=2, **options)
 
 
 def decoder_sizes(layers=2, **options):
-    return {**dict(hidden_size=WIDTH, intermediate_size=48,
+    return {**dict(hidden_size=WIDTH, intermediate_size=40,
                    num_hidden_layers=layers, num_attention_heads=4,
                    num_key_value_heads=2, max_position_embeddings=256,
                    rms_norm_eps=1e-6, tie_word_embeddings=True), **options}
@@ -87,7 +88,7 @@ MODELS = {
     "bert": dict(
         tokenizer=tiny_tokenizers.word_piece,
         model="BertModel", config=lambda **v: transformers.BertConfig(
-            **bert_sizes(max_position_embeddings=160, **v)),
+            **bert_sizes(max_position_embeddings=96, **v)),
         pooling="mean", normalize=True, prompts=BERT_PROMPTS, max_length=64),
     "bert-cls-dense": dict(
         tokenizer=lambda: tiny_tokenizers.word_piece(lowercase=False),
@@ -97,14 +98,14 @@ MODELS = {
         pooling="cls", dense=[(WIDTH, 24, True, "Tanh")], shards=2,
         dtype=torch.float16, max_length=96),
     "distilbert": dict(
-        tokenizer=tiny_tokenizers.word_piece,
+        tokenizer=tiny_tokenizers.word_piece, dtype=torch.float16,
         model="DistilBertModel", config=lambda **v:
         transformers.DistilBertConfig(
-            dim=WIDTH, hidden_dim=48, n_layers=2, n_heads=4,
+            dim=WIDTH, hidden_dim=32, n_layers=2, n_heads=4,
             max_position_embeddings=96, **v),
         pooling="mean", max_length=96),
     "roberta": dict(
-        tokenizer=tiny_tokenizers.roberta,
+        tokenizer=tiny_tokenizers.roberta, dtype=torch.float16,
         model="RobertaModel", config=lambda **v: transformers.RobertaConfig(
             **bert_sizes(max_position_embeddings=130, type_vocab_size=1,
                          layer_norm_eps=1e-5, **v)),
@@ -131,7 +132,7 @@ MODELS = {
         transformers.ModernBertConfig(
             **{**bert_sizes(layers=6, max_position_embeddings=1024,
                             local_attention=8, **v),
-               "intermediate_size": 24}),
+               "intermediate_size": 20}),
         pooling="mean", normalize=True, max_length=1024),
     "cross-encoder": dict(
         tokenizer=tiny_tokenizers.word_piece,
@@ -165,38 +166,39 @@ MODELS = {
     "gpt2": dict(
         tokenizer=tiny_tokenizers.gpt2,
         model="GPT2LMHeadModel", config=lambda **v: transformers.GPT2Config(
-            n_positions=128, n_embd=WIDTH, n_layer=2, n_head=2, **v)),
+            n_positions=128, n_embd=24, n_layer=2, n_head=2, **v)),
     "gemma": dict(
         tokenizer=tiny_tokenizers.gemma,
         model="GemmaForCausalLM", config=lambda **v: transformers.GemmaConfig(
-            **decoder_sizes(head_dim=16, num_key_value_heads=1,
+            **decoder_sizes(layers=1, head_dim=16, num_key_value_heads=1,
                             **theta(10000.0)), **v)),
     "gemma2": dict(
         tokenizer=tiny_tokenizers.gemma,
         model="Gemma2ForCausalLM", config=lambda **v:
         transformers.Gemma2Config(
-            **decoder_sizes(head_dim=16, **theta(10000.0)),
+            **decoder_sizes(head_dim=16, num_attention_heads=2,
+                            num_key_value_heads=1, **theta(10000.0)),
             query_pre_attn_scalar=24, sliding_window=8,
             attn_logit_softcapping=2.0, final_logit_softcapping=5.0, **v)),
     "gemma3": dict(
         tokenizer=tiny_tokenizers.gemma,
         model="Gemma3ForCausalLM", config=lambda **v:
         transformers.Gemma3TextConfig(
-            **decoder_sizes(layers=6, head_dim=16, num_attention_heads=2,
-                            num_key_value_heads=1,
+            **decoder_sizes(layers=6, head_dim=8, num_attention_heads=2,
+                            num_key_value_heads=1, intermediate_size=32,
                             **two_thetas(1000000.0, 10000.0)),
-            query_pre_attn_scalar=16, sliding_window=8, **v)),
+            query_pre_attn_scalar=8, sliding_window=8, **v)),
     "gemma-embedding": dict(
         tokenizer=lambda: tiny_tokenizers.gemma(end=True),
         model="Gemma3TextModel", config=lambda **v:
         transformers.Gemma3TextConfig(
-            **decoder_sizes(layers=6, head_dim=16, num_attention_heads=2,
-                            num_key_value_heads=1,
+            **decoder_sizes(layers=6, head_dim=8, num_attention_heads=2,
+                            num_key_value_heads=1, intermediate_size=32,
                             **two_thetas(1000000.0, 10000.0)),
-            query_pre_attn_scalar=16, sliding_window=8,
+            query_pre_attn_scalar=8, sliding_window=8,
             use_bidirectional_attention=True, **v),
         pooling="mean", normalize=True, max_length=256,
-        dense=[(WIDTH, 64, False, "Identity"), (64, WIDTH, False, "Identity")],
+        dense=[(WIDTH, 48, False, "Identity"), (48, WIDTH, False, "Identity")],
         prompts=GEMMA_PROMPTS),
 }
 
@@ -586,11 +588,13 @@ def check_embeddings(model, cases, st, name):
                              f"{case['text']!r}")
 
 
-def attention(model, case):
+def attention(model, cases):
+    text = INSIDE_PAIR if "second" in cases[0] else INSIDE
+    case = cases[text]
     result = run(model, case["ids"], case.get("types"),
                  output_attentions=True)
     last = len(result.attentions) - 1
-    return {"text": INSIDE, "layers": {
+    return {"text": text, "layers": {
         str(layer): numbers(result.attentions[layer][0])
         for layer in (0, last)}}
 
@@ -621,7 +625,7 @@ def make(name):
         raise SystemExit(f"{name}: no seed fits ({worst})")
     folder = write_folder(name, model, tokenizer, roles, extra)
     check_tokenizer(folder, cases, tokenizer)
-    inside = attention(model, cases[INSIDE])
+    inside = attention(model, cases)
     if "pooling" in what:
         st = embed(folder, cases, name, tokenizer)
         check_embeddings(model, cases, st, name)

@@ -231,7 +231,7 @@ def gemma(end=False):
     special = ["<pad>", "<eos>", "<bos>", "<unk>", "<start_of_turn>",
                "<end_of_turn>"]
     proto = sentencepiece_of(
-        LINES, model_type="bpe", vocab_size=325, byte_fallback=True,
+        LINES, model_type="bpe", vocab_size=305, byte_fallback=True,
         character_coverage=0.98, normalization_rule_name="identity",
         add_dummy_prefix=False, remove_extra_whitespaces=False)
     pieces = [piece for piece in proto.pieces if piece.type == 1]

@@ -10,6 +10,7 @@
 #include "compat.h"
 
 #include "models/describe.h"
+#include "models/embedding_options.h"
 #include "models/registry.h"
 
 /*
@@ -30,26 +31,34 @@ main_type(const GgufFile *file)
 	return tensor_type(best)->name;
 }
 
-/* Without a tokenizer no text gets in or out: such a model can do nothing. */
+/*
+ * Without a tokenizer no text gets in or out: such a model can do nothing.  A
+ * decoder embeds when the file or the options say how to pool.
+ */
 static int
-capabilities(const ImagePlan *plan)
+capabilities(const ImagePlan *plan, const Jsonb *options)
 {
 	const Hyper *hyper = &plan->header.hyper;
+	int			result = 0;
 
 	if (plan->tokenizer == NULL)
 		return 0;
-	switch ((PoolingKind) hyper->pooling)
+	if (hyper->causal && plan->header.output.offset != 0)
+		result |= MODEL_GENERATE;
+	if (hyper->pooling == POOLING_RANK && hyper->n_labels == 1)
+		result |= MODEL_RERANK;
+	switch (model_pooling(hyper, options))
 	{
-		case POOLING_NONE:
-			return hyper->causal ? MODEL_GENERATE : 0;
 		case POOLING_MEAN:
 		case POOLING_CLS:
 		case POOLING_LAST:
-			return MODEL_EMBED;
+			result |= MODEL_EMBED;
+			break;
+		case POOLING_NONE:
 		case POOLING_RANK:
-			return MODEL_RERANK;
+			break;
 	}
-	return 0;
+	return result;
 }
 
 void
@@ -61,10 +70,10 @@ describe_model(const ImagePlan *plan, ModelRow *row)
 	row->parameters = hyper->parameters;
 	row->quantization = pstrdup(main_type(&plan->file));
 	row->context_length = hyper->context_length;
-	row->embedding_length = hyper->embedding_length;
+	row->embedding_length = hyper->output_length;
 	row->layers = hyper->n_layers;
 	row->heads = hyper->n_heads;
 	row->kv_heads = hyper->n_kv_heads;
 	row->vocabulary = hyper->vocabulary;
-	row->capabilities = capabilities(plan);
+	row->capabilities = capabilities(plan, row->options);
 }

@@ -11,7 +11,10 @@
 #include "engine/model/image.h"
 #include "models/model_table.h"
 
-/* architecture .. capabilities of row; the rest is left alone. */
+/*
+ * architecture .. capabilities of row; the rest is left alone.  What it can
+ * do also depends on the options, which row has already.
+ */
 extern void describe_model(const ImagePlan *plan, ModelRow *row);
 
 #endif							/* LLM_DESCRIBE_H */

@@ -22,6 +22,7 @@
 
 #include "host.h"
 #include "models/describe.h"
+#include "models/embedding_options.h"
 #include "models/import.h"
 #include "models/large_object.h"
 #include "models/load_options.h"
@@ -50,7 +51,7 @@ require_unused_object(Oid oid)
 					   other->name));
 }
 
-/* Plan, describe, stream.  Fills all of row but name, options and created. */
+/* Plan, describe, stream.  Fills all of row but name and created. */
 static void
 import_model(Import *import, ModelRow *row)
 {
@@ -66,6 +67,9 @@ import_model(Import *import, ModelRow *row)
 							&status),
 				 &status, import->model);
 	describe_model(plan, row);
+	row->options = embedding_options(plan, import->source, &arena,
+									 import->model, row->capabilities,
+									 row->options);
 	row->size = import->source->size;
 	row->large_object = import_stream(import, plan, row->digest);
 	MemoryContextDelete(context);

@@ -16,6 +16,7 @@
 #include "utils/fmgrprotos.h"
 
 #include "engine/decode/chat_template.h"
+#include "engine/formats/hugging_face.h"
 #include "functions/options.h"
 #include "models/load_options.h"
 
@@ -56,6 +57,23 @@ load_options(Jsonb *given)
 		return DatumGetJsonbP(DirectFunctionCall1(jsonb_in,
 												  CStringGetDatum("{}")));
 	return without_nulls(given);
+}
+
+int
+option_quantization(const Jsonb *options)
+{
+	JsonbContainer *root = unconstify(JsonbContainer *, &options->root);
+	JsonbValue	value;
+	int			type;
+
+	if (getKeyJsonValueFromContainer(root, "quantization",
+									 strlen("quantization"),
+									 &value) == NULL ||
+		value.type != jbvString)
+		return HF_KEEP;
+	type = tensor_type_by_name(pnstrdup(value.val.string.val,
+										value.val.string.len));
+	return type < 0 ? HF_KEEP : type;
 }
 
 static void

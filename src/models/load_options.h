@@ -16,6 +16,9 @@
 /* Of load_model, checked; may be NULL.  The result is what to store. */
 extern Jsonb *load_options(Jsonb *given);
 
+/* What "quantization" of such options says: HF_KEEP or a TensorType. */
+extern int	option_quantization(const Jsonb *options);
+
 /* stored after alter_model with changes, whose NULL values remove keys. */
 extern Jsonb *altered_options(Jsonb *stored, Jsonb *changes);
 

@@ -22,4 +22,21 @@
 extern ArrayType **embed_texts(const ModelRef *model, const Options *options,
 							   const text *const *inputs, int n);
 
+/*
+ * The same in several parts of one call, for callers that do not want to have
+ * all vectors at once.  vectors: [n], the caller's; what it held is not freed.
+ * Errors name the number of a text in the call, from 0, unless one_text.
+ */
+typedef struct Embedder Embedder;
+
+extern Embedder *embedder_begin(const ModelRef *model, const Options *options,
+								bool one_text);
+extern void embedder_run(Embedder *embedder, const text *const *inputs, int n,
+						 ArrayType **vectors);
+extern void embedder_end(Embedder *embedder);
+
+/* The vector of one text. */
+extern ArrayType *embed_text(const ModelRef *model, const Options *options,
+							 const text *input);
+
 #endif							/* LLM_EMBEDDING_H */

@@ -3,11 +3,13 @@
  * hugging_face_model.h
  *	  What the files of the importer share: private to formats/hugging_face*.
  *
- * hugging_face.c			the source: header in memory, data on demand
+ * hugging_face.c			opens a folder, makes the header
  * hugging_face_config.c	config.json -> family, sizes, hyper-parameter keys
  * hugging_face_tokenizer.c	tokenizer.json and its companions -> tokenizer keys
  * hugging_face_embedding.c	files of sentence-transformers -> pooling, prompts
- * hugging_face_tensors.c	names and shapes: which tensors the file gets
+ * hugging_face_tensors.c	shapes and types: which tensors the file gets
+ * hugging_face_names.c		names of the families and those of GGUF
+ * hugging_face_data.c		tensor data, converted when it is asked for
  *
  *-------------------------------------------------------------------------
  */
@@ -68,12 +70,26 @@ typedef struct HfModel
 								 * that of the first token, else 0 */
 	bool		causal;
 	bool		tied;			/* tie_word_embeddings */
+	bool		gelu_tanh;		/* BERT with the tanh form of GELU */
+	int32_t		window;			/* attention.sliding_window, 0: none */
+	int32_t		window_period;	/* one layer of so many has none, 0: no such */
 	int32_t		n_labels;		/* classifier outputs, 0: no classifier */
+	const JsonNode **labels;	/* their names, NULL: unknown */
+	int32_t		file_type;		/* general.file_type, which hugging_face.c sets
+								 * before hf_put_config() */
+	bool		has_modules;	/* there is a modules.json */
+	bool		normalize;		/* it ends with Normalize */
+	bool		lower_first;	/* texts are lower-cased before tokenizing */
+	int32_t		pooling;		/* <arch>.pooling_type */
+	int64_t		max_length;		/* max_seq_length, 0: unknown */
 	int			n_dense;
 	HfDense		dense[HF_MAX_DENSE];
 } HfModel;
 
-/* hugging_face_config.c: fills all of model but dense; checks ranges. */
+/*
+ * hugging_face_config.c: fills all of model but file_type and dense from
+ * folder, arena, host and status; checks ranges.
+ */
 extern EngineCode hf_read_config(HfModel *model);
 
 /* general.* and <architecture>.* keys, but for pooling. */
@@ -90,7 +106,10 @@ extern EngineCode hf_rope_divisors(HfModel *model, const float **divisors,
 extern EngineCode hf_put_tokenizer(HfModel *model, int32_t n_rows,
 								   GgufWriter *writer);
 
-/* hugging_face_embedding.c: reads modules.json and fills model->dense. */
+/*
+ * hugging_face_embedding.c: reads modules.json and what it names, and fills
+ * model from has_modules to dense.
+ */
 extern EngineCode hf_read_modules(HfModel *model);
 
 /*
@@ -142,5 +161,27 @@ typedef struct HfTensor
 extern EngineCode hf_list_tensors(HfModel *model, const SafeTensors *from,
 								  int quantization, HfTensor **tensors,
 								  uint32_t *n);
+
+/* hugging_face_names.c: where the GGUF file has a tensor of the folder. */
+typedef struct HfPlace
+{
+	const char *module;			/* "attn_q"; NULL: the file leaves it out */
+	int32_t		layer;			/* -1: outside the layers */
+	bool		bias;			/* else the weight */
+	HfTransform transform;
+} HfPlace;
+
+/* False: no place in a model of that family. */
+extern bool hf_find_place(const HfModel *model, const char *name,
+						  HfPlace *place);
+
+/*
+ * hugging_face_data.c: the source of header, which has data_offset bytes, and
+ * the data of tensors, each padded to 32 bytes.  It lives in model->arena, and
+ * so must what it is made of; model itself is not needed any more.
+ */
+extern EngineCode hf_open_data(HfModel *model, const HfTensor *tensors,
+							   uint32_t n, const uint8_t *header,
+							   uint64_t data_offset, ByteSource **source);
 
 #endif							/* ENGINE_HUGGING_FACE_MODEL_H */

@@ -580,12 +580,6 @@ experts(GgufBuilder *b)
 }
 
 static void
-not_causal(GgufBuilder *b)
-{
-	builder_bool(b, "llama.attention.causal", 0);
-}
-
-static void
 alibi(GgufBuilder *b)
 {
 	builder_f32(b, "llama.attention.max_alibi_bias", 8);
@@ -811,7 +805,6 @@ static const HostileModel hostile_models[] = {
 	MORE(wide_rotation, ENGINE_CORRUPT, "rotate 18 values of heads of 16"),
 	MORE(zero_rotation, ENGINE_CORRUPT, "dimension_count\" is 0"),
 	MORE(experts, ENGINE_UNSUPPORTED, "mixture of 8 experts"),
-	MORE(not_causal, ENGINE_UNSUPPORTED, "\"llama.attention.causal\""),
 	MORE(alibi, ENGINE_UNSUPPORTED, "max_alibi_bias"),
 	MORE(pattern, ENGINE_UNSUPPORTED, "sliding_window_pattern"),
 	INSTEAD("llama.attention.layer_norm_rms_epsilon", zero_epsilon,

@@ -182,6 +182,8 @@ find_architecture(ModelReader *reader)
 	return ENGINE_OK;
 }
 
+#define SLIDING_WINDOW_PATTERN "attention.sliding_window_pattern"
+
 /*
  * Keys with a meaning that we do not act on, and the value that has no
  * effect.
@@ -195,6 +197,7 @@ typedef struct NeutralKey
 static const NeutralKey neutral_keys[] = {
 	{"attention.clamp_kqv", 0},
 	{"attention.max_alibi_bias", 0},
+	{SLIDING_WINDOW_PATTERN, 0},
 	{"attention.temperature_length", 0},
 	{"attention.temperature_scale", 0},
 	{"logit_scale", 1},
@@ -236,6 +239,8 @@ check_neutral_keys(ModelReader *reader)
 						 sizeof(name));
 		key = gguf_find_key(reader->file, name);
 		if (key == NULL ||
+			(reader->architecture->window == WINDOW_PERIOD &&
+			 strcmp(neutral_keys[i].suffix, SLIDING_WINDOW_PATTERN) == 0) ||
 			(scalar_number(reader->file, key, &value) &&
 			 value == neutral_keys[i].neutral))
 			continue;
@@ -409,7 +414,7 @@ read_window_period(ModelReader *reader)
 	const GgufKey *key;
 	char		name[96];
 
-	architecture_key(architecture, "attention.sliding_window_pattern", name,
+	architecture_key(architecture, SLIDING_WINDOW_PATTERN, name,
 					 sizeof(name));
 	key = gguf_find_key(reader->file, name);
 	if (key == NULL || key->type != GGUF_ARRAY)

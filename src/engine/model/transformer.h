@@ -46,9 +46,9 @@ typedef struct StepRow
 {
 	int32_t		token;			/* 0 .. vocabulary - 1 */
 	int32_t		sequence;		/* index into sequences */
-	int32_t		type;			/* token type, 0 but for pairs of texts */
 	int64_t		position;		/* pages must be reserved */
 	bool		output;			/* compute its logits */
+	int32_t		type;			/* token type, 0 but for pairs of texts */
 } StepRow;
 
 /*

@@ -44,6 +44,23 @@
 	pg_database_ownercheck(database, role)
 #endif
 
+/* The index of a relation's primary key, unless it is deferrable. */
+#if PG_VERSION_NUM >= 180000
+#define primary_key_index(relation) \
+	RelationGetPrimaryKeyIndex(relation, false)
+#else
+#define primary_key_index(relation) RelationGetPrimaryKeyIndex(relation)
+#endif
+
+/* The operator of equality in an operator family of a unique index. */
+#if PG_VERSION_NUM >= 180000
+#define key_equality(family, type) \
+	get_opfamily_member_for_cmptype(family, type, type, COMPARE_EQ)
+#else
+#define key_equality(family, type) \
+	get_opfamily_member(family, type, type, BTEqualStrategyNumber)
+#endif
+
 /*
  * The wait event of an extension: with a name of its own from 17 on, which
  * must be asked for once per process.

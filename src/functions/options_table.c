@@ -18,7 +18,12 @@
 #define FIELD(name) offsetof(Options, name)
 
 static const char *const truncate_choices[] = {"error", "start", "end", NULL};
-static const char *const quantization_choices[] = {"keep", NULL};
+
+/* those that quantise_knows(), by the names of types */
+static const char *const quantization_choices[] = {
+	"keep", "f32", "f16", "bf16", "q8_0", "q6_k", "q5_1", "q5_0", "q5_k",
+	"q4_1", "q4_0", "q4_k", "iq4_nl", NULL
+};
 static const char *const bits_choices[] = {"8", "16", NULL};
 
 /* ordered as PoolingKind, from POOLING_MEAN on */
@@ -183,7 +188,7 @@ const OptionRow option_table[] = {
 	{
 		"quantization", OPTION_TEXT, OPTIONS_LOAD, FIELD(quantization),
 		0, 0, quantization_choices, "keep", NULL,
-		"the type to store weights in; a GGUF file is kept as it is"
+		"the type to store the matrices of a Hugging Face folder in; a GGUF file is kept as it is"
 	},
 	{
 		"activation_bits", OPTION_INTEGER, OPTIONS_LOAD,

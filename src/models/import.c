@@ -3,6 +3,11 @@
  * import.c
  *	  The bytes of a model file, on their way into a large object.
  *
+ * A model is a GGUF file, or a folder in the format of Hugging Face: a
+ * directory of the server, or a tar archive, which is known by its first
+ * bytes.  Of a folder the engine makes a source whose bytes are those of a
+ * GGUF file, converted while they are read; from there on both are the same.
+ *
  * Everything is read in pieces of 1 MB: hashed, checked, written.  Nothing of
  * it stays when the transaction fails or is cancelled, because a large object
  * is transactional as a row is.
@@ -20,12 +25,13 @@
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/guc.h"
+#include "utils/memutils.h"
 #include "utils/timestamp.h"
 
+#include "engine/formats/hugging_face.h"
 #include "host.h"
 #include "models/import.h"
-#include "models/large_object.h"
-#include "models/server_file.h"
+#include "models/tar_folder.h"
 
 #define NOTICE_INTERVAL_MS 5000
 
@@ -33,7 +39,6 @@ static void
 open_large_object(Import *import, Oid oid)
 {
 	LargeObjectInfo info;
-	LargeObjectReader *reader;
 
 	if (!large_object_info(oid, &info))
 		ereport(ERROR,
@@ -43,9 +48,8 @@ open_large_object(Import *import, Oid oid)
 		ereport(ERROR,
 				errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				errmsg("must be owner of large object %u", oid));
-	reader = reader_open(oid);
-	import->opened = reader;
-	import->source = reader_source(reader);
+	import->reader = reader_open(oid);
+	import->source = reader_source(import->reader);
 }
 
 static void
@@ -57,26 +61,110 @@ open_bytea(Import *import, bytea *bytes)
 }
 
 static void
-open_file(Import *import, const char *path)
+open_path(Import *import, char *path)
 {
-	ServerFile *file = palloc0(sizeof(ServerFile));
+	if (server_path_is_folder(path))
+	{
+		import->folder = server_folder_open(path);
+		return;
+	}
+	if (!server_file_find(&import->file, path))
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not open file \"%s\": %m", path));
+	server_file_open(&import->file);
+	import->source = &import->file.source;
+}
 
-	server_file_open(file, path);
-	import->opened = file;
-	import->source = &file->source;
+/* The folder in an archive; NULL: the source is no archive. */
+static ModelFolder *
+open_archive(Import *import)
+{
+	char		block[TAR_BLOCK];
+	ModelFolder *folder;
+	EngineStatus status;
+
+	if (import->source->size < TAR_BLOCK)
+		return NULL;
+	engine_check(import->source->read(import->source, 0, block, TAR_BLOCK,
+									  &status),
+				 &status, import->model);
+	if (compression_begins(block) != NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("file is compressed with %s",
+					   compression_begins(block)),
+				errhint("Give the file as it was before, and make archives of folders without compression: tar cf."));
+	if (!tar_begins(block))
+		return NULL;
+	folder = palloc0(sizeof(ModelFolder));
+	engine_check(tar_folder_open(import->source, &import->arena,
+								 engine_host(), folder, &status),
+				 &status, import->model);
+	return folder;
+}
+
+static void
+no_model_in_folder(const Import *import)
+{
+	const char *path;
+	char	   *gguf;
+
+	if (import->folder == NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				errmsg("tar archive has no file \"config.json\""),
+				errhint("The archive of a model has the files config.json, *.safetensors and tokenizer.json: tar cf model.tar -C folder ."));
+	path = server_folder_path(import->folder);
+	gguf = server_folder_gguf(import->folder);
+	ereport(ERROR,
+			errcode(ERRCODE_UNDEFINED_FILE),
+			errmsg("folder \"%s\" has no file \"config.json\"", path),
+			gguf != NULL ?
+			errhint("To load a GGUF file, name the file itself: %s/%s.",
+					path, gguf) :
+			errhint("The folder of a model has the files config.json, *.safetensors and tokenizer.json."));
+}
+
+/* From here on the source is the GGUF file that is made of the folder. */
+static void
+convert_folder(Import *import, ModelFolder *folder, int quantization)
+{
+	ByteSource *config;
+	EngineStatus status;
+
+	engine_check(folder_open(folder, "config.json", &config, &status),
+				 &status, import->model);
+	if (config == NULL)
+		no_model_in_folder(import);
+	engine_check(hugging_face_open(folder, quantization, &import->arena,
+								   engine_host(), &import->source, &status),
+				 &status, import->model);
+	import->converted = true;
 }
 
 void
-import_open(Import *import, ImportKind kind, Datum value, const char *model)
+import_open(Import *import, ImportKind kind, Datum value, const char *model,
+			int quantization)
 {
+	MemoryContext old;
+	ModelFolder *folder;
+
+	memset(import, 0, sizeof(Import));
 	import->kind = kind;
 	import->value = value;
 	import->model = model;
-	import->opened = NULL;
+	import->file.fd = -1;
+	import->context = AllocSetContextCreate(CurrentMemoryContext,
+											"llm import",
+											ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(import->context);
+	engine_arena_init(&import->arena, engine_allocator(import->context),
+					  PLAN_BUDGET);
 	switch (kind)
 	{
 		case IMPORT_PATH:
-			open_file(import, TextDatumGetCString(value));
+			open_path(import, TextDatumGetCString(value));
 			break;
 		case IMPORT_OID:
 			open_large_object(import, DatumGetObjectId(value));
@@ -85,22 +173,26 @@ import_open(Import *import, ImportKind kind, Datum value, const char *model)
 			open_bytea(import, DatumGetByteaPP(value));
 			break;
 	}
+	folder = import->folder != NULL ? server_folder_model(import->folder) :
+		open_archive(import);
+	if (folder != NULL)
+		convert_folder(import, folder, quantization);
+	MemoryContextSwitchTo(old);
 }
 
 void
 import_close(Import *import)
 {
-	switch (import->kind)
+	if (import->reader != NULL)
+		reader_close(import->reader);
+	if (import->folder != NULL)
+		server_folder_close(import->folder);
+	if (import->file.fd >= 0)
 	{
-		case IMPORT_PATH:
-			server_file_close(import->opened);
-			break;
-		case IMPORT_OID:
-			reader_close(import->opened);
-			break;
-		case IMPORT_BYTEA:
-			break;
+		server_file_check(&import->file);
+		server_file_close(&import->file);
 	}
+	MemoryContextDelete(import->context);
 }
 
 /* Returns the level to undo it. */
@@ -166,7 +258,7 @@ import_stream(Import *import, const ImagePlan *plan, uint8 *digest)
 	LargeObjectWriter writer;
 	ImageCheck	check;
 	Digest	   *sum = digest_begin();
-	bool		copies = import->kind != IMPORT_OID;
+	bool		copies = import->kind != IMPORT_OID || import->converted;
 	int			level = set_compression();
 
 	if (plan != NULL)

@@ -7,6 +7,9 @@
  * run is refused at once, then streams the data into the large object and
  * checks it on the way, and writes the row at the end.
  *
+ * A folder and a quantization give the same bytes each time, so that a folder,
+ * too, can give a model its bytes back.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -20,6 +23,7 @@
 #include "utils/memutils.h"
 #include "utils/snapmgr.h"
 
+#include "engine/formats/hugging_face.h"
 #include "host.h"
 #include "models/describe.h"
 #include "models/embedding_options.h"
@@ -51,28 +55,46 @@ require_unused_object(Oid oid)
 					   other->name));
 }
 
+static void
+refuse_quantization(const Import *import, int quantization)
+{
+	if (!import->converted && quantization != HF_KEEP)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("a GGUF file cannot be quantized while it is loaded"),
+				errdetail("It is kept as it is: option \"quantization\" can only be \"keep\"."),
+				errhint("Load the Hugging Face folder that it was made of with this option."));
+}
+
 /* Plan, describe, stream.  Fills all of row but name and created. */
 static void
 import_model(Import *import, ModelRow *row)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
-												  "llm import",
-												  ALLOCSET_DEFAULT_SIZES);
-	EngineArena arena;
 	EngineStatus status;
-	ImagePlan  *plan = MemoryContextAllocZero(context, sizeof(ImagePlan));
+	ImagePlan  *plan = MemoryContextAllocZero(import->context,
+											  sizeof(ImagePlan));
 
-	engine_arena_init(&arena, engine_allocator(context), PLAN_BUDGET);
-	engine_check(image_plan(import->source, &arena, engine_host(), plan,
-							&status),
+	engine_check(image_plan(import->source, &import->arena, engine_host(),
+							plan, &status),
 				 &status, import->model);
 	describe_model(plan, row);
-	row->options = embedding_options(plan, import->source, &arena,
+	row->options = embedding_options(plan, import->source, &import->arena,
 									 import->model, row->capabilities,
 									 row->options);
 	row->size = import->source->size;
 	row->large_object = import_stream(import, plan, row->digest);
-	MemoryContextDelete(context);
+}
+
+/* The object of an archive was only read. */
+static void
+notice_archive(const Import *import)
+{
+	if (import->kind == IMPORT_OID && import->converted)
+		ereport(NOTICE,
+				errmsg("large object %u holds the folder and is not needed any more",
+					   DatumGetObjectId(import->value)),
+				errhint("Remove it with lo_unlink(%u).",
+						DatumGetObjectId(import->value)));
 }
 
 static Datum
@@ -80,6 +102,7 @@ load_model(FunctionCallInfo fcinfo, ImportKind kind)
 {
 	ModelRow	row = {0};
 	Import		import;
+	int			quantization;
 
 	PreventCommandIfReadOnly("llm.load_model()");
 	for (int i = 0; i < 2; i++)
@@ -90,14 +113,17 @@ load_model(FunctionCallInfo fcinfo, ImportKind kind)
 	row.name = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	check_model_name(row.name);
 	row.options = load_options(PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2));
+	quantization = option_quantization(row.options);
 	row.created = GetCurrentTransactionStartTimestamp();
 
 	/* The source may be an object that this very statement made */
 	PushActiveSnapshot(GetLatestSnapshot());
-	import_open(&import, kind, PG_GETARG_DATUM(1), row.name);
+	import_open(&import, kind, PG_GETARG_DATUM(1), row.name, quantization);
+	refuse_quantization(&import, quantization);
 	if (kind == IMPORT_OID)
 		require_unused_object(PG_GETARG_OID(1));
 	import_model(&import, &row);
+	notice_archive(&import);
 	import_close(&import);
 	PopActiveSnapshot();
 	model_table_insert(&row);
@@ -197,7 +223,8 @@ attach_model(FunctionCallInfo fcinfo, ImportKind kind)
 	row = lock_orphan(name);
 	PushActiveSnapshot(GetLatestSnapshot());
 	require_orphan(row);
-	import_open(&import, kind, PG_GETARG_DATUM(1), name);
+	import_open(&import, kind, PG_GETARG_DATUM(1), name,
+				option_quantization(row->options));
 	if (kind == IMPORT_OID && PG_GETARG_OID(1) != row->large_object)
 		require_unused_object(PG_GETARG_OID(1));
 	if (import.source->size != (uint64) row->size)
@@ -205,6 +232,7 @@ attach_model(FunctionCallInfo fcinfo, ImportKind kind)
 	large_object = import_stream(&import, NULL, digest);
 	if (memcmp(digest, row->digest, MODEL_DIGEST_BYTES) != 0)
 		wrong_bytes(row, import.source->size, digest);
+	notice_archive(&import);
 	import_close(&import);
 	replace_object(row, large_object);
 	PopActiveSnapshot();

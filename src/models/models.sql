@@ -57,28 +57,28 @@ RETURNS llm.models
 AS 'MODULE_PATHNAME', 'llm_load_model_path'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION llm.load_model(text, text, jsonb) IS
-'load a model from a GGUF file on the server';
+'load a model from a GGUF file or a Hugging Face folder on the server';
 
 CREATE FUNCTION llm.load_model(name text, source oid, options jsonb DEFAULT '{}')
 RETURNS llm.models
 AS 'MODULE_PATHNAME', 'llm_load_model_oid'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION llm.load_model(text, oid, jsonb) IS
-'make a model of a large object that holds a GGUF file';
+'make a model of a large object that holds a GGUF file, or a tar archive of a Hugging Face folder';
 
 CREATE FUNCTION llm.load_model(name text, source bytea, options jsonb DEFAULT '{}')
 RETURNS llm.models
 AS 'MODULE_PATHNAME', 'llm_load_model_bytea'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION llm.load_model(text, bytea, jsonb) IS
-'load a model from the bytes of a GGUF file';
+'load a model from the bytes of a GGUF file, or of a tar archive of a Hugging Face folder';
 
 CREATE FUNCTION llm.attach_model(name text, source text)
 RETURNS llm.models
 AS 'MODULE_PATHNAME', 'llm_attach_model_path'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION llm.attach_model(text, text) IS
-'give a model whose large object is missing or damaged its bytes back, from a file on the server';
+'give a model whose large object is missing or damaged its bytes back, from a file or folder on the server';
 
 CREATE FUNCTION llm.attach_model(name text, source oid)
 RETURNS llm.models

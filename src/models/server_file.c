@@ -83,53 +83,84 @@ stat_failed(const char *path)
 static void
 require_regular(const char *path, const struct stat *st)
 {
-	if (S_ISDIR(st->st_mode))
-		ereport(ERROR,
-				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("\"%s\" is a directory", path),
-				errdetail("Models are loaded from GGUF files; folders in the format of Hugging Face are not supported."),
-				errhint("Convert the model to a GGUF file, or name the file in the directory."));
 	if (!S_ISREG(st->st_mode))
 		ereport(ERROR,
 				errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				errmsg("\"%s\" is not a regular file", path));
 }
 
-void
-server_file_open(ServerFile *file, const char *path)
+bool
+server_path_is_folder(const char *path)
 {
+	struct stat st;
+
 	require_right();
-
-	/* Before opening: that alone would wait for the writer of a pipe */
-	if (stat(path, &file->stat) < 0)
+	if (stat(path, &st) < 0)
 		stat_failed(path);
-	require_regular(path, &file->stat);
-	file->fd = OpenTransientFile(path, O_RDONLY | O_NONBLOCK);
-	if (file->fd < 0 || fstat(file->fd, &file->stat) < 0)
-		stat_failed(path);
-	require_regular(path, &file->stat);
+	if (S_ISDIR(st.st_mode))
+		return true;
+	require_regular(path, &st);
+	return false;
+}
 
+bool
+server_file_find(ServerFile *file, const char *path)
+{
 	file->path = path;
+	file->fd = -1;
+	if (stat(path, &file->stat) < 0)
+	{
+		if (errno == ENOENT || errno == ENOTDIR)
+			return false;
+		stat_failed(path);
+	}
+	require_regular(path, &file->stat);
 	file->source.size = file->stat.st_size;
 	file->source.read = file_read;
 	file->source.arg = file;
+	return true;
+}
+
+static bool
+same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_dev == b->st_dev && a->st_ino == b->st_ino &&
+		a->st_size == b->st_size &&
+		a->st_mtim.tv_sec == b->st_mtim.tv_sec &&
+		a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+}
+
+void
+server_file_check(const ServerFile *file)
+{
+	struct stat now;
+	int			code = file->fd >= 0 ? fstat(file->fd, &now) :
+		stat(file->path, &now);
+
+	if (code < 0)
+		ereport(ERROR,
+				errcode_for_file_access(),
+				errmsg("could not stat file \"%s\": %m", file->path));
+	if (!same_file(&now, &file->stat))
+		ereport(ERROR,
+				errcode(ERRCODE_OBJECT_IN_USE),
+				errmsg("file \"%s\" was changed while it was read",
+					   file->path));
+}
+
+/* Not blocking: what was a file may have become a pipe without a writer. */
+void
+server_file_open(ServerFile *file)
+{
+	file->fd = OpenTransientFile(file->path, O_RDONLY | O_NONBLOCK);
+	if (file->fd < 0)
+		stat_failed(file->path);
+	server_file_check(file);
 }
 
 void
 server_file_close(ServerFile *file)
 {
-	struct stat now;
-
-	if (fstat(file->fd, &now) < 0)
-		ereport(ERROR,
-				errcode_for_file_access(),
-				errmsg("could not stat file \"%s\": %m", file->path));
-	if (now.st_size != file->stat.st_size ||
-		now.st_mtim.tv_sec != file->stat.st_mtim.tv_sec ||
-		now.st_mtim.tv_nsec != file->stat.st_mtim.tv_nsec)
-		ereport(ERROR,
-				errcode(ERRCODE_OBJECT_IN_USE),
-				errmsg("file \"%s\" was changed while it was read",
-					   file->path));
 	CloseTransientFile(file->fd);
+	file->fd = -1;
 }

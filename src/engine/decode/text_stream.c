@@ -176,16 +176,20 @@ text_stream_add(TextStream *stream, int32_t token, EngineStatus *status)
 	size_t		n = (size_t) stream->n_partial;
 	char	   *bytes = stream->piece;
 	char	   *piece = bytes + n;
-	size_t		added = tokenizer_piece_copy(stream->tokenizer, token,
-											 stream->special, piece);
+	size_t		added = tokenizer_text_copy(stream->tokenizer, token,
+											stream->special, piece);
 
 	stream->n_out = 0;
 	if (stream->stopped)
 		return ENGINE_OK;
 
-	/* a text's first space is the encoder's, control tokens before it or not */
+	/*
+	 * A text's first space is the encoder's, control tokens before it or not,
+	 * unless these have one themselves.
+	 */
 	if (stream->first && added > 0 &&
-		tokenizer_kind(stream->tokenizer, token) != TOKEN_CONTROL)
+		(piece[0] == ' ' ||
+		 tokenizer_kind(stream->tokenizer, token) != TOKEN_CONTROL))
 	{
 		stream->first = false;
 		if (tokenizer_strips_first_space(stream->tokenizer) &&

@@ -229,7 +229,8 @@ tokenizer_piece(const Tokenizer *tokenizer, int32_t id, bool special,
 size_t
 tokenizer_longest_piece(const Tokenizer *tokenizer)
 {
-	return tokenizer->section->longest;
+	return tokenizer->section->longest +
+		(tokenizer->section->model == TOKENIZER_WORDPIECE);
 }
 
 size_t
@@ -245,11 +246,32 @@ tokenizer_piece_copy(const Tokenizer *tokenizer, int32_t id, bool special,
 	return length;
 }
 
+size_t
+tokenizer_text_copy(const Tokenizer *tokenizer, int32_t id, bool special,
+					char *buf)
+{
+	size_t		length = tokenizer_piece_copy(tokenizer, id, special, buf);
+
+	if (length == 0 || tokenizer->section->model != TOKENIZER_WORDPIECE ||
+		tokenizer_kind(tokenizer, id) == TOKEN_NORMAL)
+		return length;
+	memmove(buf + 1, buf, length);
+	buf[0] = ' ';
+	return length + 1;
+}
+
 bool
 tokenizer_strips_first_space(const Tokenizer *tokenizer)
 {
-	return tokenizer->section->model == TOKENIZER_SPM &&
-		(tokenizer->section->flags & TOKENIZER_SPACE_PREFIX) != 0;
+	switch (tokenizer->section->model)
+	{
+		case TOKENIZER_SPM:
+			return (tokenizer->section->flags & TOKENIZER_SPACE_PREFIX) != 0;
+		case TOKENIZER_WORDPIECE:
+			return true;
+		default:
+			return false;
+	}
 }
 
 int32_t

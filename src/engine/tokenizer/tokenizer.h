@@ -123,18 +123,25 @@ extern const char *tokenizer_piece(const Tokenizer *tokenizer, int32_t id,
 
 /*
  * Longest piece in bytes; tokenizer_piece_copy() writes at most this many to
- * buf and returns the length.
+ * buf and returns the length.  tokenizer_text_copy() writes what a token adds
+ * to a text that others make up with it: the same, but WordPiece puts a space
+ * before control and user-defined tokens as it does before words.
  */
 extern size_t tokenizer_longest_piece(const Tokenizer *tokenizer);
 extern size_t tokenizer_piece_copy(const Tokenizer *tokenizer, int32_t id,
 								   bool special, char *buf);
+extern size_t tokenizer_text_copy(const Tokenizer *tokenizer, int32_t id,
+								  bool special, char *buf);
 
 extern TokenKind tokenizer_kind(const Tokenizer *tokenizer, int32_t id);
 
 /* Does generation end at this token? (eos, eot, eom and their like) */
 extern bool tokenizer_is_end(const Tokenizer *tokenizer, int32_t id);
 
-/* SPM: the first piece of a text drops the space that encoding put there. */
+/*
+ * The first piece of a text drops the space that encoding put there (SPM), or
+ * that all first pieces of words have (WordPiece).
+ */
 extern bool tokenizer_strips_first_space(const Tokenizer *tokenizer);
 
 /*

@@ -234,12 +234,14 @@ end_between_words(Chunker *chunker, Chunk *chunk, size_t after, size_t high)
 }
 
 /*
- * The chunk that begins at chunk->start, and ends after the offset after.
- * False when it would have to begin later to do that.
+ * The chunk that begins at chunk->start, and ends after the offset after, where
+ * the one before it ended.  False when it would have to begin later to do that:
+ * words are only cut when they do not fit alone, or go on from that chunk.
  */
 static bool
 find_chunk(Chunker *chunker, Chunk *chunk, size_t after)
 {
+	bool		goes_on = chunk->border == BORDER_CHARACTER;
 	size_t		high = farthest(chunker, chunk->start, after, true);
 
 	if (high == chunker->text.length &&
@@ -247,7 +249,7 @@ find_chunk(Chunker *chunker, Chunk *chunk, size_t after)
 		return true;
 	if (end_between_words(chunker, chunk, after, high))
 		return true;
-	if (chunk->start < after)
+	if (chunk->start < after && (!goes_on || high <= after))
 		return false;
 	if (high == chunk->start)
 		high = farthest(chunker, chunk->start, after, false);

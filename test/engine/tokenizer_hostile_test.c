@@ -196,7 +196,7 @@ static void
 test_unsupported(void **state)
 {
 	static const char *const models[] = {
-		"t5", "rwkv", "plamo2", "gemma4", "", "gpt22", "gpt"
+		"rwkv", "plamo2", "gemma4", "", "gpt22", "gpt"
 	};
 	static const char *const names[] = {
 		"kimi-k2", "superbpe", "afmoe", "jais-2", "youtu", "exaone-moe",

@@ -21,11 +21,20 @@ typedef struct Encoder
 	char	   *word;			/* a word with its spaces in place */
 	size_t		word_capacity;
 	int32_t    *pieces;			/* WordPiece: of that word */
-	bool		after_unknown;	/* SPM: unknown characters in a row are one */
+	struct Lattice *lattice;	/* Unigram: serves every word */
+	bool		after_unknown;	/* unknown characters in a row are one */
 } Encoder;
 
 /* Append an id to the list. */
 extern EngineCode encoder_emit(Encoder *encoder, int32_t id);
+
+/*
+ * Append what stands for a character that is no token, with a space for
+ * U+2581: the tokens of its bytes, or the unknown token when the model lacks
+ * one of these and the character before was not unknown too.
+ */
+extern EngineCode encoder_emit_bytes(Encoder *encoder, const char *text,
+									 size_t length);
 
 /*
  * Encode a stretch of text between special tokens.  prefix: SPM puts a space

@@ -5,8 +5,8 @@
  *
  * Everything is an offset from the start of the section.  Texts are stored as
  * the bytes that a token stands for: the byte alphabet of byte-level BPE is
- * undone, U+2581 of SPM is a space, and so is the one in front of WordPiece's
- * word-initial pieces.
+ * undone, U+2581 of SPM and Unigram is a space, and so is the one in front of
+ * WordPiece's word-initial pieces.
  *
  * A text can belong to two tokens that never compete: a "piece", which
  * merging can produce, and a "name", which is only found by its text (control
@@ -36,6 +36,7 @@
 #define TOKENIZER_CHINESE_CHARS		0x80
 #define TOKENIZER_STRIP_ACCENTS		0x100
 #define TOKENIZER_LOWERCASE			0x200
+#define TOKENIZER_TRIM_SPACES		0x400	/* Unigram: between words too */
 
 /* Bits of a token's info byte; the lowest three are its TokenKind */
 #define TOKEN_INFO_KIND				0x07
@@ -66,6 +67,29 @@ typedef struct SpecialIndex
 	uint32_t	count;
 	uint32_t	first[257];
 } SpecialIndex;
+
+/*
+ * A node of Unigram's trie, a double array of units.  The children of a node
+ * are at its base, by exclusive or with the byte that leads to them.
+ */
+typedef struct UnigramUnit
+{
+	uint32_t	link;			/* base << 8 | the byte that leads here */
+	float		score;			/* of the piece that ends here, or -infinity */
+} UnigramUnit;
+
+/* What Unigram has besides texts */
+typedef struct UnigramTables
+{
+	uint64_t	units;			/* UnigramUnit[n_units]; the root's base is 0 */
+	uint64_t	rules;			/* uint32[n_rules]: see charsmap.h */
+	uint64_t	replacements;	/* char[n_replacements] */
+	uint32_t	n_units;		/* a multiple of 256 */
+	uint32_t	n_rules;
+	uint32_t	n_replacements;
+	uint32_t	longest;		/* bytes of the longest piece */
+	double		unknown_score;	/* of a character that is no piece */
+} UnigramTables;
 
 typedef struct TokenizerSection
 {
@@ -98,6 +122,7 @@ typedef struct TokenizerSection
 	uint64_t	slots;			/* uint32[slot_mask + 1]: id + 1, 0 empty */
 	uint64_t	slot_mask;
 	uint64_t	ranks;			/* SPM: uint32[n_tokens], lower is better */
+	UnigramTables unigram;
 	uint64_t	merges;			/* BPE: MergeSlot[merge_mask + 1] */
 	uint64_t	merge_mask;
 } TokenizerSection;

@@ -72,9 +72,8 @@ word_reserve(Encoder *encoder, size_t length)
 	return ENGINE_OK;
 }
 
-/* A character of the text that is no token */
-static EngineCode
-emit_bytes(Encoder *encoder, const char *text, size_t length)
+EngineCode
+encoder_emit_bytes(Encoder *encoder, const char *text, size_t length)
 {
 	const TokenizerSection *section = encoder->section;
 	bool		complete = true;
@@ -149,8 +148,9 @@ encode_word(Encoder *encoder, size_t length)
 		const Symbol *symbol = &merger->symbols[i];
 
 		if (symbol->id < 0)
-			ENGINE_TRY(emit_bytes(encoder, encoder->word + symbol->start,
-								  symbol->end - symbol->start));
+			ENGINE_TRY(encoder_emit_bytes(encoder,
+										  encoder->word + symbol->start,
+										  symbol->end - symbol->start));
 		else
 		{
 			encoder->after_unknown = false;

@@ -12,6 +12,7 @@
 #include "base/border.h"
 #include "tokenizer/encoder.h"
 #include "tokenizer/special.h"
+#include "tokenizer/unigram.h"
 #include "tokenizer/wordpiece.h"
 
 #define LONGEST_TEXT ((size_t) 64 * 1024 * 1024)
@@ -93,6 +94,8 @@ encode_stretch(Encoder *encoder, const char *text, size_t length)
 			return spm_encode(encoder, text, length);
 		case TOKENIZER_WORDPIECE:
 			return wordpiece_encode(encoder, text, length);
+		case TOKENIZER_UNIGRAM:
+			return unigram_encode(encoder, text, length);
 		default:
 			return bpe_encode(encoder, text, length);
 	}
@@ -266,6 +269,7 @@ tokenizer_strips_first_space(const Tokenizer *tokenizer)
 	switch (tokenizer->section->model)
 	{
 		case TOKENIZER_SPM:
+		case TOKENIZER_UNIGRAM:
 			return (tokenizer->section->flags & TOKENIZER_SPACE_PREFIX) != 0;
 		case TOKENIZER_WORDPIECE:
 			return true;

@@ -12,6 +12,7 @@
 #include "base/border.h"
 #include "tokenizer/plan.h"
 #include "tokenizer/special.h"
+#include "tokenizer/unigram.h"
 #include "tokenizer/wordpiece.h"
 
 #define POLL_EVERY 256			/* elements: hashes of hostile texts collide */
@@ -83,11 +84,9 @@ is_end_text(const char *text, size_t length)
 
 /* The type of a token when the file has no types. */
 static TokenKind
-guess_kind(const Builder *builder, int32_t id, const char *text,
+guess_kind(const TokenizerSection *section, int32_t id, const char *text,
 		   size_t length)
 {
-	const TokenizerSection *section = builder->section;
-
 	if (section->model == TOKENIZER_BPE)
 		return TOKEN_NORMAL;
 	if (section->model == TOKENIZER_WORDPIECE)
@@ -101,8 +100,19 @@ guess_kind(const Builder *builder, int32_t id, const char *text,
 	return TOKEN_NORMAL;
 }
 
-/* U+2581 to space, in place; returns the new length. */
-static size_t
+TokenKind
+token_kind(const TokenizerSection *layout, int32_t id, uint64_t type,
+		   const char *text, size_t length)
+{
+	TokenKind	kind = type != 0 ? (TokenKind) type :
+		guess_kind(layout, id, text, length);
+
+	if (layout->model == TOKENIZER_WORDPIECE)
+		kind = wordpiece_kind(kind, text, length);
+	return is_end_text(text, length) ? TOKEN_CONTROL : kind;
+}
+
+size_t
 restore_spaces(char *text, size_t length)
 {
 	size_t		to = 0;
@@ -151,24 +161,19 @@ store_text(Builder *builder, int32_t id, TokenKind kind, const char *text,
 		   size_t length, char *to)
 {
 	int32_t		model = builder->section->model;
-	uint8_t		info;
+	uint8_t		info = (uint8_t) kind;
 	size_t		n = length;
 
-	if (model == TOKENIZER_WORDPIECE)
-		kind = wordpiece_kind(kind, text, length);
-	info = (uint8_t) kind;
 	if (is_end_text(text, length))
-	{
-		kind = TOKEN_CONTROL;
-		info = TOKEN_CONTROL | TOKEN_INFO_END;
-	}
+		info |= TOKEN_INFO_END;
 	if (kind == TOKEN_NORMAL && store_piece(model, text, length, to, &n))
 		info |= TOKEN_INFO_PIECE;
 	else
 	{
 		n = length;
 		memcpy(to, text, length);
-		if (model == TOKENIZER_SPM && kind == TOKEN_USER_DEFINED)
+		if (kind == TOKEN_USER_DEFINED &&
+			(model == TOKENIZER_SPM || model == TOKENIZER_UNIGRAM))
 			n = restore_spaces(to, length);
 	}
 	builder->infos[id] = info;
@@ -193,21 +198,25 @@ build_texts(Builder *builder)
 	{
 		const char *text;
 		size_t		length;
-		uint64_t	kind;
+		uint64_t	type = 0;
+		TokenKind	kind;
 
 		ENGINE_TRY(poll_host(builder, (uint64_t) id));
 		ENGINE_TRY(gguf_next_string(&texts, TOKENIZER_LONGEST, &text,
 									&length, builder->status));
 		if (length > plan->text_bytes - used)
 			return source_changed(builder);
-		kind = guess_kind(builder, id, text, length);
 		if (plan->types != NULL)
-			ENGINE_TRY(gguf_next_scalar(&types, &kind, builder->status));
-		if (kind < TOKEN_NORMAL || kind > TOKEN_BYTE ||
-			(kind == TOKEN_BYTE && byte_token_value(text, length) < 0))
+		{
+			ENGINE_TRY(gguf_next_scalar(&types, &type, builder->status));
+			if (type < TOKEN_NORMAL || type > TOKEN_BYTE)
+				return source_changed(builder);
+		}
+		kind = token_kind(builder->section, id, type, text, length);
+		if (kind == TOKEN_BYTE && byte_token_value(text, length) < 0)
 			return source_changed(builder);
 		builder->starts[id] = used;
-		length = store_text(builder, id, (TokenKind) kind, text, length,
+		length = store_text(builder, id, kind, text, length,
 							builder->texts + used);
 		used += (uint32_t) length;
 		builder->starts[id + 1] = used;
@@ -468,6 +477,8 @@ tokenizer_build(const TokenizerPlan *plan, ByteSource *source,
 		ENGINE_TRY(build_ranks(&builder));
 		build_joins(&builder);
 	}
+	if (self->model == TOKENIZER_UNIGRAM)
+		unigram_build(plan, self);
 	if (self->model == TOKENIZER_BPE)
 		ENGINE_TRY(build_merges(&builder));
 	return build_specials(&builder);

@@ -15,6 +15,7 @@
 
 #include "base/utf8.h"
 #include "tokenizer/pretokenize.h"
+#include "tokenizer/unigram.h"
 #include "tokenizer/wordpiece.h"
 
 #define PREFIX "tokenizer.ggml."
@@ -158,7 +159,8 @@ read_model(const GgufFile *file, int32_t *model, EngineStatus *status)
 	}			models[] =
 	{
 		{"gpt2", TOKENIZER_BPE}, {"llama", TOKENIZER_SPM},
-		{"bert", TOKENIZER_WORDPIECE}, {"none", -1}, {"no_vocab", -1}
+		{"bert", TOKENIZER_WORDPIECE}, {"t5", TOKENIZER_UNIGRAM},
+		{"none", -1}, {"no_vocab", -1}
 	};
 	const char *name = "none";
 	size_t		length = 4;
@@ -212,12 +214,17 @@ read_flags(const GgufFile *file, TokenizerSection *layout,
 		layout->flags |= TOKENIZER_ADD_BOS | TOKENIZER_SPACE_PREFIX;
 	if (layout->model == TOKENIZER_WORDPIECE)
 		layout->flags |= TOKENIZER_ADD_BOS | TOKENIZER_ADD_EOS;
+	if (layout->model == TOKENIZER_UNIGRAM)
+		layout->flags |= TOKENIZER_ADD_EOS | TOKENIZER_SPACE_PREFIX |
+			TOKENIZER_TRIM_SPACES;
 	ENGINE_TRY(read_flag(file, PREFIX "add_bos_token", TOKENIZER_ADD_BOS,
 						 layout, status));
 	ENGINE_TRY(read_flag(file, PREFIX "add_eos_token", TOKENIZER_ADD_EOS,
 						 layout, status));
 	ENGINE_TRY(read_flag(file, PREFIX "add_sep_token",
 						 TOKENIZER_ADD_SEPARATOR, layout, status));
+	ENGINE_TRY(read_flag(file, PREFIX "remove_extra_whitespaces",
+						 TOKENIZER_TRIM_SPACES, layout, status));
 	return read_flag(file, PREFIX "add_space_prefix", TOKENIZER_SPACE_PREFIX,
 					 layout, status);
 }
@@ -231,6 +238,7 @@ read_ids(const GgufFile *file, TokenizerPlan *plan, EngineStatus *status)
 {
 	TokenizerSection *layout = &plan->layout;
 	bool		spm = layout->model == TOKENIZER_SPM;
+	bool		unigram = layout->model == TOKENIZER_UNIGRAM;
 	int32_t		unused,
 				class;
 	const struct
@@ -241,9 +249,11 @@ read_ids(const GgufFile *file, TokenizerPlan *plan, EngineStatus *status)
 	}			keys[] =
 	{
 		{PREFIX "bos_token_id", spm ? 1 : -1, &layout->bos},
-		{PREFIX "eos_token_id", spm ? 2 : -1, &layout->eos},
-		{PREFIX "unknown_token_id", spm ? 0 : -1, &layout->unknown},
-		{PREFIX "padding_token_id", -1, &layout->padding},
+		{PREFIX "eos_token_id", spm ? 2 : unigram ? 1 : -1,
+		&layout->eos},
+		{PREFIX "unknown_token_id", spm ? 0 : unigram ? 2 : -1,
+		&layout->unknown},
+		{PREFIX "padding_token_id", unigram ? 0 : -1, &layout->padding},
 		{PREFIX "seperator_token_id", -1, &layout->separator},
 		{PREFIX "eot_token_id", -1, &layout->eot},
 		{PREFIX "eom_token_id", -1, &plan->end_of_message},
@@ -325,7 +335,8 @@ find_arrays(const GgufFile *file, TokenizerPlan *plan, int32_t n_rows,
 							  plan->tokens->count, &plan->types, status));
 		ENGINE_TRY(find_array(file, PREFIX "scores", GGUF_F32,
 							  plan->tokens->count, &plan->scores, status));
-		if (model == TOKENIZER_SPM && plan->scores == NULL)
+		if ((model == TOKENIZER_SPM || model == TOKENIZER_UNIGRAM) &&
+			plan->scores == NULL)
 			missing = PREFIX "scores";
 	}
 	if (missing != NULL)
@@ -478,6 +489,14 @@ lay_out(TokenizerPlan *plan)
 	layout->user.ids = place(layout, n, sizeof(int32_t));
 	if (layout->model == TOKENIZER_SPM)
 		layout->ranks = place(layout, n, sizeof(uint32_t));
+	if (layout->model == TOKENIZER_UNIGRAM)
+	{
+		UnigramTables *tables = &layout->unigram;
+
+		tables->units = place(layout, tables->n_units, sizeof(UnigramUnit));
+		tables->rules = place(layout, tables->n_rules, sizeof(uint32_t));
+		tables->replacements = place(layout, tables->n_replacements, 1);
+	}
 	if (layout->model == TOKENIZER_BPE)
 	{
 		layout->merge_mask = hash_slots(plan->merges->count) - 1;
@@ -511,6 +530,8 @@ tokenizer_plan(const GgufFile *file, ByteSource *source, int32_t n_rows,
 	ENGINE_TRY(check_merges(self, source, arena, host, status));
 	if (self->layout.model == TOKENIZER_WORDPIECE)
 		ENGINE_TRY(wordpiece_read_keys(file, self, status));
+	if (self->layout.model == TOKENIZER_UNIGRAM)
+		ENGINE_TRY(unigram_plan(file, source, arena, host, self, status));
 	lay_out(self);
 	*plan = self;
 	*size = self->layout.size;

@@ -292,12 +292,13 @@ static void
 check_max_length(const Jsonb *given, const Hyper *hyper)
 {
 	JsonbValue	value;
+	Datum		number;
 	int64		length;
 
 	if (!find_option(given, "max_length", &value))
 		return;
-	length = DatumGetInt64(DirectFunctionCall1(numeric_int8,
-											   NumericGetDatum(value.val.numeric)));
+	number = NumericGetDatum(value.val.numeric);
+	length = DatumGetInt64(DirectFunctionCall1(numeric_int8, number));
 	if (length > hyper->context_length)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -321,15 +322,15 @@ check_default_prompt(Jsonb *options, const Jsonb *given)
 {
 	JsonbValue	name;
 	JsonbValue	prompts;
-	JsonbValue	text;
+	JsonbValue	found;
 
 	if (!find_option(options, "default_prompt", &name) ||
 		(find_option(options, "prompts", &prompts) &&
 		 getKeyJsonValueFromContainer(prompts.val.binary.data,
 									  name.val.string.val,
-									  name.val.string.len, &text) != NULL))
+									  name.val.string.len, &found) != NULL))
 		return options;
-	if (find_option(given, "default_prompt", &text))
+	if (find_option(given, "default_prompt", &found))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				errmsg("option \"default_prompt\" names no prompt of the model"));

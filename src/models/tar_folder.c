@@ -297,14 +297,14 @@ key_is(const char *record, size_t length, const char *key)
 	return length >= strlen(key) && memcmp(record, key, strlen(key)) == 0;
 }
 
-/* "key=value" of a pax header; global ones set no name and no size. */
+/* "key=value" of a pax header; those for all members set no name or size. */
 static EngineCode
-pax_record(TarReader *reader, bool global, const char *record, size_t length)
+pax_record(TarReader *reader, bool for_all, const char *record, size_t length)
 {
 	bool		name = key_is(record, length, "path=");
 	bool		size = key_is(record, length, "size=");
 
-	if (key_is(record, length, "GNU.sparse.") || (global && (name || size)))
+	if (key_is(record, length, "GNU.sparse.") || (for_all && (name || size)))
 		return engine_fail(reader->status, ENGINE_UNSUPPORTED,
 						   "tar header at byte %llu describes files in a way that is not supported",
 						   (unsigned long long) reader->position);
@@ -317,7 +317,7 @@ pax_record(TarReader *reader, bool global, const char *record, size_t length)
 
 /* Records are "length key=value\n", the length that of the whole record. */
 static EngineCode
-pax_records(TarReader *reader, bool global, const char *data, size_t length)
+pax_records(TarReader *reader, bool for_all, const char *data, size_t length)
 {
 	while (length > 0)
 	{
@@ -329,7 +329,7 @@ pax_records(TarReader *reader, bool global, const char *data, size_t length)
 		if (i == 0 || i == length || data[i] != ' ' || record > length ||
 			record < i + 2 || data[record - 1] != '\n')
 			return bad_number(reader, "extended header");
-		ENGINE_TRY(pax_record(reader, global, data + i + 1, record - i - 2));
+		ENGINE_TRY(pax_record(reader, for_all, data + i + 1, record - i - 2));
 		data += record;
 		length -= record;
 	}
@@ -623,7 +623,7 @@ tar_folder_open(ByteSource *archive, EngineArena *arena,
 				const EngineHost *host, ModelFolder *folder,
 				EngineStatus *status)
 {
-	TarReader	reader = {.archive = archive,.arena = arena,.status = status};
+	TarReader	reader = {.archive = archive, .arena = arena, .status = status};
 
 	reader.folder = engine_alloc(arena, 1, sizeof(TarFolder), status);
 	reader.extension = engine_alloc(arena, MAX_EXTENSION_BYTES, 1, status);

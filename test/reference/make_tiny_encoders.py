@@ -557,7 +557,7 @@ def embed(folder, cases, name, tokenizer):
         case["embedding"] = numbers(st.encode(case["text"], prompt=""))
     text = PLAIN[2]
     for prompt, prefix in what.get("prompts", {}).items():
-        case = {"text": text, "prompt": prompt,
+        case = {"text": text, "prompt": prompt, "prefix": prefix,
                 "ids": tokenizer.encode(prefix + text).ids,
                 "embedding": numbers(st.encode(text, prompt_name=prompt))}
         cases.append(case)
@@ -630,7 +630,7 @@ def make(name):
         st = embed(folder, cases, name, tokenizer)
         check_embeddings(model, cases, st, name)
     result = {
-        "folder": name, "seed": seed,
+        "folder": name, "seed": seed, "normalize": what.get("normalize", False),
         "made_with": f"transformers {transformers.__version__}, "
                      f"sentence-transformers "
                      f"{sentence_transformers.__version__}, "

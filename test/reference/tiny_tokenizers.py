@@ -8,12 +8,13 @@ them are committed, so that a later version of a trainer changes nothing.
 
 import io
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import sentencepiece
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models,
-                        normalizers, pre_tokenizers, processors, trainers)
+                        normalizers, pre_tokenizers, processors)
 
 import tiny_vocabulary
 import tokenizer_recipes
@@ -45,18 +46,38 @@ def pick(tokenizer, *tokens):
     return {token: tokenizer.token_to_id(token) for token in tokens}
 
 
+def word_pieces(tokenizer, special, size):
+    """Every character, then the parts of words that occur most."""
+    characters, parts = set(), Counter()
+    for line in LINES:
+        line = tokenizer.normalizer.normalize_str(line)
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(line):
+            for i in range(len(word)):
+                for j in range(i + 1, len(word) + 1):
+                    part = ("##" if i else "") + word[i:j]
+                    parts[part] += j - i - 1
+                    if j == i + 1:
+                        characters.add(part)
+    chosen = special + sorted(characters)
+    best = sorted(parts, key=lambda part: (-parts[part], part))
+    chosen += [part for part in best if part not in characters]
+    return chosen[:size]
+
+
 def word_piece(lowercase=True, size=220):
     """BERT's: [PAD] [UNK] [CLS] [SEP] [MASK] are ids 0 to 4."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]",
-                                           max_input_chars_per_word=100))
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(
         clean_text=True, handle_chinese_chars=True, strip_accents=None,
         lowercase=lowercase)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.train_from_iterator(LINES, trainers.WordPieceTrainer(
-        vocab_size=size, special_tokens=special, show_progress=False,
-        continuing_subword_prefix="##"))
+    pieces = word_pieces(tokenizer, special, size)
+    tokenizer.model = models.WordPiece(
+        {piece: i for i, piece in enumerate(pieces)}, unk_token="[UNK]",
+        max_input_chars_per_word=100)
+    tokenizer.add_special_tokens(
+        [AddedToken(t, normalized=False, special=True) for t in special])
     tokenizer.decoder = decoders.WordPiece(prefix="##")
     tokenizer.post_processor = template(
         "[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1",

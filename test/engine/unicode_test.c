@@ -109,6 +109,63 @@ test_classes(void **state)
 	assert_int_equal(spaces, 25);
 }
 
+/* As of Unicode 8.0: what came later, and what has changed its category */
+static void
+test_unicode8(void **state)
+{
+	static const uint32_t older[][2] = {
+		{0x166D, UNICODE_BIT(CATEGORY_PO)}, {0x1734, UNICODE_BIT(CATEGORY_MN)},
+		{0x1885, UNICODE_BIT(CATEGORY_LO)}, {0x111C9, UNICODE_BIT(CATEGORY_PO)},
+		{0xA9BD, UNICODE_BIT(CATEGORY_MC)}, {0x2E42, UNICODE_BIT(CATEGORY_PS)},
+		{0x2E43, UNICODE_BIT(CATEGORY_CN)}, {0x08E2, UNICODE_BIT(CATEGORY_CN)},
+		{0x1F97F, UNICODE_BIT(CATEGORY_CN)}, {'a', UNICODE_LL},
+		{0x10FFFF, UNICODE_BIT(CATEGORY_CN)}
+	};
+	int			later = 0;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(older) / sizeof(older[0]); i++)
+		assert_int_equal(unicode8_class(older[i][0]), older[i][1]);
+	for (uint32_t code = 0; code <= 0x10FFFF; code++)
+		later += unicode8_class(code) == UNICODE_BIT(CATEGORY_CN) &&
+			unicode_class(code) != UNICODE_BIT(CATEGORY_CN);
+	/* Unicode 15.0 has 149,186 characters, 8.0 had 120,672 (65 controls not) */
+	assert_int_equal(later, 149186 - 120672);
+}
+
+static void
+test_lower(void **state)
+{
+	static const uint32_t cases[][2] = {
+		{'A', 'a'}, {'Z', 'z'}, {'[', '['}, {'a', 'a'}, {0xC4, 0xE4},
+		{0xD7, 0xD7}, {0xDF, 0xDF}, {0x100, 0x101}, {0x101, 0x101},
+		{0x178, 0xFF}, {0x1C5, 0x1C6}, {0x3A3, 0x3C3}, {0x13A0, 0xAB70},
+		{0x13F5, 0x13FD}, {0x1E9E, 0xDF}, {0x1F88, 0x1F80}, {0x2126, 0x3C9},
+		{0x212A, 'k'}, {0x2160, 0x2170}, {0x24B6, 0x24D0}, {0x4E2D, 0x4E2D},
+		{0xA640, 0xA641}, {0xFF21, 0xFF41}, {0x1E921, 0x1E943},
+		{0x10FFFF, 0x10FFFF}
+	};
+	uint32_t	lower[UNICODE_LOWER_LONGEST];
+	int			changed = 0;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+	{
+		assert_int_equal(unicode_lower(cases[i][0], lower), 1);
+		assert_int_equal(lower[0], cases[i][1]);
+	}
+	assert_int_equal(unicode_lower(0x130, lower), 2);
+	assert_int_equal(lower[0], 'i');
+	assert_int_equal(lower[1], 0x307);
+	for (uint32_t code = 0; code <= 0x10FFFF; code++)
+	{
+		unicode_lower(code, lower);
+		changed += lower[0] != code;
+	}
+	/* fields 13 of UnicodeData.txt */
+	assert_int_equal(changed, 1433);
+}
+
 static void
 check_form(UnicodeForm form, const char *text, size_t length,
 		   const char *want, size_t want_length)
@@ -308,6 +365,8 @@ main(void)
 		cmocka_unit_test(test_utf8_round_trip),
 		cmocka_unit_test(test_utf8_ill_formed),
 		cmocka_unit_test(test_classes),
+		cmocka_unit_test(test_unicode8),
+		cmocka_unit_test(test_lower),
 		cmocka_unit_test(test_forms),
 		cmocka_unit_test(test_normal_is_not_copied),
 		cmocka_unit_test(test_long_run),

@@ -22,12 +22,13 @@ extern int	LLVMFuzzerInitialize(int *argc, char ***argv);
 extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const names[] = {
-	"gpt2", "llama3", "qwen2", "smollm", "spm", "spm-no-prefix"
+	"gpt2", "llama3", "qwen2", "smollm", "spm", "spm-no-prefix", "wordpiece",
+	"wordpiece-cased"
 };
 
-#define N_NAMES 6
+#define N_NAMES (int) (sizeof(names) / sizeof(names[0]))
 #define QWEN2 2
-#define FIRST_SPM 4
+#define FIRST_SPM 4				/* from here on texts do not come back */
 
 static Tokenizer tokenizers[N_NAMES];
 

@@ -3,7 +3,7 @@
     python make_tokenizer_goldens.py [SmolLM2-135M-Instruct.Q4_1.gguf]
 
 Writes ../data/tokenize-<name>.json for every ../data/tok-<name>.gguf,
-../data/tokenize-smollm2.json when the real model is given, and
+../data/wordpiece-pairs.json, ../data/tokenize-smollm2.json when the real model is given, and
 ../data/pretokenize.json.  SPM results must also be those of the
 `sentencepiece` library itself.
 """
@@ -14,7 +14,7 @@ import unicodedata
 from pathlib import Path
 
 import tokenizer_recipes
-from nasty_strings import SPECIAL_TEXTS, TEXTS
+from nasty_strings import SPECIAL_TEXTS, TEXTS, WORDPIECE_TEXTS
 from tiny_vocabulary import byte_characters
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -54,6 +54,8 @@ def check_decoding(vocabulary, tokenizer, text, ids):
         expected = text.replace("\u2581", " ")
         if expected != text and vocabulary.add_space_prefix:
             return        # which of two spaces was the prefix is lost
+    if vocabulary.model == "bert":
+        return
     decoded = tokenizer.decode(ids, skip_special_tokens=False)
     assert decoded == expected, (text, decoded)
 
@@ -69,14 +71,16 @@ def cases_of(vocabulary):
     special = tokenizer_recipes.build(vocabulary, parse_special=True)
     library = (tokenizer_recipes.sentencepiece_itself(vocabulary)
                if vocabulary.model == "llama" else None)
-    for number, text in enumerate(ALL):
+    bert = vocabulary.model == "bert"
+    specials = SPECIAL_TEXTS + (WORDPIECE_TEXTS[-15:] if bert else [])
+    for number, text in enumerate(ALL + WORDPIECE_TEXTS if bert else ALL):
         ids = plain.encode(text, add_special_tokens=False).ids
         check_decoding(vocabulary, plain, text, ids)
         if library:
             check_sentencepiece(vocabulary, library, text, ids)
         yield {"text": text, "parse_special": False, "add_special": False,
                "ids": ids}
-        if text in SPECIAL_TEXTS:
+        if text in specials:
             parsed = special.encode(text, add_special_tokens=False).ids
             yield {"text": text, "parse_special": True, "add_special": False,
                    "ids": parsed}
@@ -92,6 +96,24 @@ def tokenize(name, path):
     used = {i for case in cases for i in case["ids"]}
     print(f"{name}: {len(cases)} cases, {len(used)} ids of "
           f"{len(vocabulary.tokens)} occur")
+
+
+def wordpiece_pairs():
+    """Ids and token types of pairs, and how each text decodes."""
+    texts = TEXTS[::9] + WORDPIECE_TEXTS[::4]
+    cases = []
+    for path in sorted(DATA.glob("tok-wordpiece*.gguf")):
+        tokenizer = tokenizer_recipes.build(
+            tokenizer_recipes.Vocabulary(path), parse_special=False)
+        for a, b in zip(texts, texts[::-1] + [""]):
+            encoding = tokenizer.encode(a, b)
+            cases.append({
+                "vocabulary": path.stem.removeprefix("tok-"), "a": a, "b": b,
+                "ids": encoding.ids, "second": encoding.type_ids.index(1),
+                "decoded": tokenizer.decode(encoding.ids,
+                                            skip_special_tokens=False)})
+    dump(DATA / "wordpiece-pairs.json", "[\n", cases)
+    print(f"wordpiece-pairs: {len(cases)} cases")
 
 
 def pretokenize():
@@ -115,6 +137,7 @@ def main(model=None):
         tokenize(path.stem.removeprefix("tok-"), path)
     if model:
         tokenize("smollm2", model)
+    wordpiece_pairs()
     pretokenize()
 
 

@@ -67,6 +67,34 @@ TEXTS = [
     "unreachable unreachable, Unreachable unreachables", " unreachable", "Ġunreachable Ġ Ċ ĉ", "\u2581a \u2581 \u2581\u2581b", "<0x0A> <0xZZ> <unk>",
 ]
 
+# For WordPiece: cleaning, case, accents and what is a word.
+WORDPIECE_TEXTS = [
+    # marks that go, marks that are no Mn (U+0488, U+0903), and Hangul, which NFD takes apart
+    "\u00e9\u0301\u0327 \u1e69\u0323 o\u0302\u0301\u0300n", "\u0301\u0302 \u0301x \u0301 x", "a\u0488b \u0915\u0903\u093f \u0b94",
+    "\ud55c\uae00 \ud55c\uad6d\uc5b4 \u1112\u1161\u11ab", "\u0e01\u0e33\u0e49\u0e27 \u0e19\u0e49\u0e33", "\u0628\u0650\u0633\u0652\u0645\u0650 \u0671\u0644\u0644\u0651\u0640\u0647\u0650",
+    "\u05d1\u05bc\u05b0\u05e8\u05b5\u05d0\u05e9\u05c1", "Vi\u1ec7t \u01a0\u01b0\u1edbc \u0110\u00e0",
+    # case: dotted I, sharp s, final sigma, titlecase digraphs, Cherokee, Georgian, circled and Roman
+    "\u0130stanbul \u0130\u0130 I\u0307 DI\u015e", "\u1e9e \u00df STRASSE", "\u039f\u0394\u039f\u03a3 \u03a3 \u03a3\u0391\u03a3 \u03c3\u03c2", "\u01c4\u01c5\u01c6 \u01f1\u01f2",
+    "\u13a0\u13f5\uab70 \u10d0\u1c90 \u10a0", "\u24b6\u24d0 \u2160\u216f\u2170", "\U00010400 \U0001e900 \uff21\uff41", "\u1fbc \u1fcc\u1f88 \u2126 \u212b \u212a",
+    "\ufb00 \ufb03 \ufb05 \u0133 \u0132", "\u0149 \u01f0 \u1e96 \u1f50",
+    # what cleaning removes within a word, and what is white space to it
+    "so\u00adft hy\u00adphen", "a\ufffdb \ufffd", "a\u0000b\u0001c\u007fd\u0080e\u0085f\u009fg", "a\u200bb\u200cc\u200dd\u2060e\ufefff", "a\u202eb\u202c\u2066c\u2069",
+    "a\ue000b\uf8ffc\U000f0000d\U0010fffde", "a\u000bb\u000cc\u001cd\u001de\u001ef\u001fg", "a\tb\nc\rd\u00a0e\u1680f\u2028g\u2029h\u3000i", "a\u0600b\u06dd\u070f\U000110bdc\U000e0041d",
+    "\ufdd0a\uffff b\u0378 \U0001fffe",
+    # Chinese characters of all the blocks and beside them, and two that NFD replaces
+    "a\u4e00b\u9fff\u3400c\u4dbf d", "x\U00020000y\U0002a6dfz", "\U0002a700\U0002b73f\U0002b740\U0002b81f\U0002b920\U0002ceafa", "a\U0002b820b \U0002ceb0 \U00030000c",
+    "a\u3007b\u3005c \u3042\u30a2\u3131 \u2f00\u2e80", "a\uf900b\ufaffc\U0002f800d\U0002fa1f", "\u4e2d\u0301\u6587", "\u6211\u7231Python\u7f16\u7a0b3\u5e74",
+    # punctuation of Unicode 8.0, symbols that are none, and what later versions added or moved
+    "a$b+c<d=e>f^g`h|i~j", "a\u20acb\u00d7c\u00a9d\u00b0e\u2122", "a\u00a7b\u00b6c\u00b7d\u2030e\u203bf", "a\u2e42b\u2e43c\u2e4fd", "a\u166db \u1734 x\u1734 \u1885a \ua9bd", "a\u08e2b\u0890c",
+    "a\u1df6b x\u0afa", "_a_ __init__ a-b \u2014 '", "\u05be\u05f3\u061f\u06d4 \u0964 \u0e5a", "\uff01\uff04\uff0b\uff3b\uff5e", "...!? ***",
+    # words of 50, 51, 100 and 101 characters, before and after marks are gone
+    "a" * 50, "a" * 51, "a" * 99, "a" * 100, "a" * 101, "\u00e9" * 100 + " " + "\u00e9" * 101, "e\u0301" * 100, "e\u0301" * 101, "\ud55c" * 33 + " " + "\ud55c" * 34,
+    "x" * 400 + " y", "a" * 100 + "," + "b" * 101 + ".c",
+    # pieces: hash marks, U+2581 and what only looks like a token
+    "##ing ## # ing##", "\u2581the \u2581 the\u2581 \u2581\u2581x", "[mask] [ MASK ] [MASK", "unaffable unaffableness", "THE The the tHE", "licensed sublicensable re-licensing",
+    "[MASK]", "a[MASK]b", " [MASK]  [SEP] ", "[CLS][CLS]", "[UNK] [PAD] [unk]", "[MASK\u0301] [MA\u00adSK]", "<ent>x <ent> <ENT>", "e<ent>\u0301", "\u4e2d[SEP]\u6587",
+]
+
 # Whole, cut and nested control and user-defined tokens of the vocabularies.
 SPECIAL_TEXTS = [
     "<|im_start|>user\nhello<|im_end|>\n", "<|im_end|>", "<|im_en", "<|im_end|", "|im_end|>", "<<|im_end|>>", " <|im_end|> ",

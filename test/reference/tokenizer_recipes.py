@@ -11,9 +11,11 @@ from gguf import GGUFReader
 from sentencepiece import SentencePieceProcessor
 from sentencepiece import sentencepiece_model_pb2
 from tokenizers import (AddedToken, Regex, Tokenizer, decoders, models,
-                        normalizers, pre_tokenizers)
+                        normalizers, pre_tokenizers, processors)
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
+
+BERT_FLAGS = ("clean_text", "chinese_chars", "strip_accents", "lowercase")
 
 SHORT_FORMS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 GPT2 = (r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+"
@@ -97,6 +99,13 @@ class Vocabulary:
         self.add_bos = get("add_bos_token", self.model == "llama")
         self.add_eos = get("add_eos_token", False)
         self.add_space_prefix = get("add_space_prefix", True)
+        if self.model == "bert":
+            self.bos, self.eos = get("cls_token_id", self.bos), get(
+                "seperator_token_id")
+            self.add_bos = self.add_eos = True
+        self.ours = {name: fields["tokenizer.llm." + name].contents()
+                     for name in BERT_FLAGS + ("max_word",)
+                     if "tokenizer.llm." + name in fields}
 
     def of_type(self, *kinds):
         return [t for t, kind in zip(self.tokens, self.types) if kind in kinds]
@@ -169,6 +178,31 @@ def spm(vocabulary, parse_special):
     return tokenizer
 
 
+def wordpiece(vocabulary, parse_special):
+    """BERT's tokenizer.json; an uncased one without keys of ours."""
+    ids = {}
+    for i, (token, kind) in enumerate(zip(vocabulary.tokens,
+                                          vocabulary.types)):
+        if kind == NORMAL:
+            token = (token[1:] if token[0] == "\u2581" and token != "\u2581"
+                     else "##" + token)
+        ids[token] = i
+    tokenizer = Tokenizer(models.WordPiece(
+        ids, unk_token="[UNK]",
+        max_input_chars_per_word=vocabulary.ours.get("max_word", 100)))
+    clean, chinese, accents, lower = (vocabulary.ours.get(name, True)
+                                      for name in BERT_FLAGS)
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        clean_text=clean, handle_chinese_chars=chinese,
+        strip_accents=accents, lowercase=lower)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(
+        ("[SEP]", ids["[SEP]"]), ("[CLS]", ids["[CLS]"]))
+    tokenizer.decoder = decoders.WordPiece(cleanup=False)
+    add_tokens(tokenizer, vocabulary, parse_special)
+    return tokenizer
+
+
 def sentencepiece_itself(vocabulary):
     """The library that SPM vocabularies come from, for plain text."""
     proto = sentencepiece_model_pb2.ModelProto()
@@ -186,5 +220,5 @@ def sentencepiece_itself(vocabulary):
 
 
 def build(vocabulary, parse_special):
-    make = spm if vocabulary.model == "llama" else byte_level
-    return make(vocabulary, parse_special)
+    make = {"llama": spm, "bert": wordpiece, "gpt2": byte_level}
+    return make[vocabulary.model](vocabulary, parse_special)

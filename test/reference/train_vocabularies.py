@@ -15,10 +15,11 @@ import numpy as np
 import sentencepiece
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import (Tokenizer, models, normalizers, pre_tokenizers,
+                        trainers)
 
 import tokenizer_recipes
-from nasty_strings import TEXTS
+from nasty_strings import TEXTS, WORDPIECE_TEXTS
 from tiny_vocabulary import byte_characters
 
 DATA = Path(__file__).resolve().parent.parent / "data"
@@ -41,6 +42,8 @@ BYTE_LEVEL = {
               "<|im_end|>", False),
     "smollm": ("smollm", CHAT, True, [], "<|im_start|>", "<|im_end|>", False),
 }
+
+BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 
 # Tokens that no sequence of merges gives: only ignore_merges emits them.
 UNREACHABLE = ["Ġunreachable", "Unreachable"]
@@ -88,6 +91,21 @@ def train_spm(lines):
                      CONTROL if model.is_control(i) else
                      BYTE if model.is_byte(i) else NORMAL)
     return pieces, scores, types
+
+
+def train_wordpiece(lines, lowercase):
+    """Tokens of a WordPiece vocabulary, special ones first."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(
+        strip_accents=lowercase, lowercase=lowercase)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.train_from_iterator(
+        lines + WORDPIECE_TEXTS, trainers.WordPieceTrainer(
+            vocab_size=2500, show_progress=False, special_tokens=BERT,
+            limit_alphabet=1000))
+    vocabulary = tokenizer.get_vocab()
+    return sorted(vocabulary, key=lambda t: (
+        vocabulary[t] if t in BERT else len(BERT), t.startswith("##"), t))
 
 
 def add_body(writer, rows):
@@ -166,6 +184,37 @@ def write_spm(name, vocabulary, add_space_prefix):
     finish(writer)
 
 
+def write_wordpiece(name, lines, lowercase):
+    """No body: a vocabulary alone.  The uncased one has no keys of ours."""
+    tokens = train_wordpiece(lines, lowercase)
+    control = [t for t in tokens if t in BERT]
+    kind = {t: CONTROL for t in BERT} | {"[UNK]": UNKNOWN}
+    texts = control + [t[2:] if t.startswith("##") else "\u2581" + t
+                       for t in tokens[len(control):]]
+    writer = GGUFWriter(DATA / f"tok-{name}.gguf", "bert")
+    writer.add_name(f"tok-{name}")
+    writer.add_tokenizer_model("bert")
+    writer.add_sep_token_id(texts.index("[SEP]"))
+    writer.add_unk_token_id(texts.index("[UNK]"))
+    writer.add_pad_token_id(texts.index("[PAD]"))
+    writer.add_mask_token_id(texts.index("[MASK]"))
+    if lowercase:
+        writer.add_bos_token_id(texts.index("[CLS]"))
+    else:
+        texts.append("<ent>")
+        kind["<ent>"] = USER_DEFINED
+        writer.add_uint32("tokenizer.ggml.cls_token_id",
+                          texts.index("[CLS]"))
+        writer.add_bool("tokenizer.llm.clean_text", False)
+        writer.add_bool("tokenizer.llm.chinese_chars", False)
+        writer.add_bool("tokenizer.llm.lowercase", False)
+        writer.add_bool("tokenizer.llm.strip_accents", False)
+        writer.add_uint32("tokenizer.llm.max_word", 50)
+    writer.add_token_list(texts)
+    writer.add_token_types([kind.get(t, NORMAL) for t in texts])
+    finish(writer)
+
+
 def main(directory="/usr/share/common-licenses"):
     lines = corpus(directory)
     for name in BYTE_LEVEL:
@@ -173,6 +222,8 @@ def main(directory="/usr/share/common-licenses"):
     vocabulary = train_spm(lines)
     write_spm("spm", vocabulary, True)
     write_spm("spm-no-prefix", vocabulary, False)
+    write_wordpiece("wordpiece", lines, True)
+    write_wordpiece("wordpiece-cased", lines, False)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,27 @@ open_path(Import *import, char *path)
 	import->source = &import->file.source;
 }
 
+/* Files of which people think that they are the model. */
+static void
+refuse_other_files(const char *block)
+{
+	const char *format = compression_begins(block);
+	bool		safetensors = block[8] == '{';
+	bool		json = block[0] == '{';
+
+	if (format != NULL)
+		ereport(ERROR,
+				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				errmsg("file is compressed with %s", format),
+				errhint("Give the file as it was before, and make archives of folders without compression: tar cf."));
+	if (memcmp(block, "GGUF", 4) != 0 && (safetensors || json))
+		ereport(ERROR,
+				errcode(ERRCODE_INVALID_BINARY_REPRESENTATION),
+				errmsg("file is not a GGUF file"),
+				errdetail("It looks like one file of a model in the format of Hugging Face."),
+				errhint("Name the folder, or give all of it as a tar archive."));
+}
+
 /* The folder in an archive; NULL: the source is no archive. */
 static ModelFolder *
 open_archive(Import *import)
@@ -89,14 +110,11 @@ open_archive(Import *import)
 	engine_check(import->source->read(import->source, 0, block, TAR_BLOCK,
 									  &status),
 				 &status, import->model);
-	if (compression_begins(block) != NULL)
-		ereport(ERROR,
-				errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-				errmsg("file is compressed with %s",
-					   compression_begins(block)),
-				errhint("Give the file as it was before, and make archives of folders without compression: tar cf."));
 	if (!tar_begins(block))
+	{
+		refuse_other_files(block);
 		return NULL;
+	}
 	folder = palloc0(sizeof(ModelFolder));
 	engine_check(tar_folder_open(import->source, &import->arena,
 								 engine_host(), folder, &status),

@@ -182,7 +182,7 @@ extern size_t attention_scratch(int head_dim, int value_dim, int group,
 								int n_queries);
 
 /* Rows that one attention() call should get at most, for speed. */
-#define ATTENTION_QUERIES 16
+#define ATTENTION_QUERIES 64
 
 /*
  * The best set that this processor has, or the one named ("reference",

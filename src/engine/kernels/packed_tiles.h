@@ -178,8 +178,8 @@ tile_fill_sums(TileShape shape, float d, const int32_t *sums, uint8_t *start,
 }
 
 /* The part of the records of groups begin .. end-1 that is token's. */
-static inline void
-tile_fill_token(TileShape shape, const Activations *a, int row, int64_t begin,
+TILE_INLINE void
+tile_fill_groups(TileShape shape, const Activations *a, int row, int64_t begin,
 				int64_t end, uint8_t *records, int token)
 {
 	const int8_t *hi = a->hi + row * a->plane_stride;
@@ -210,6 +210,44 @@ tile_fill_token(TileShape shape, const Activations *a, int row, int64_t begin,
 		memcpy(records + scale, d + i, sizeof(float));
 		tile_fill_sums(shape, d[i], sums + 2 * i, records + start,
 					   records + product);
+	}
+}
+
+/*
+ * The same with the usual shapes as constants, for which the compiler leaves
+ * little of the loop: small matrices spend a good part of their time here.
+ */
+static inline void
+tile_fill_token(TileShape shape, const Activations *a, int row, int64_t begin,
+				int64_t end, uint8_t *records, int token)
+{
+	TileShape	usual = shape;
+
+	usual.words = false;
+	usual.halves = 1;
+	if (shape.words || shape.halves != 1)
+		tile_fill_groups(shape, a, row, begin, end, records, token);
+	else if (shape.wide && shape.minimum)
+	{
+		usual.wide = usual.minimum = true;
+		tile_fill_groups(usual, a, row, begin, end, records, token);
+	}
+	else if (shape.wide)
+	{
+		usual.wide = true;
+		usual.minimum = false;
+		tile_fill_groups(usual, a, row, begin, end, records, token);
+	}
+	else if (shape.minimum)
+	{
+		usual.wide = false;
+		usual.minimum = true;
+		tile_fill_groups(usual, a, row, begin, end, records, token);
+	}
+	else
+	{
+		usual.wide = usual.minimum = false;
+		tile_fill_groups(usual, a, row, begin, end, records, token);
 	}
 }
 

@@ -25,7 +25,7 @@
 
 /* Q, K, V of all rows, from one fused matrix or from three. */
 static EngineCode
-project(Pass *pass, const ImageLayer *layer)
+project(Pass *pass, const ImageLayer *layer, const Rows *input)
 {
 	TransformerScratch *scratch = pass->scratch;
 	const Hyper *hyper = pass->hyper;
@@ -33,7 +33,7 @@ project(Pass *pass, const ImageLayer *layer)
 	size_t		k_width = (size_t) hyper->n_kv_heads * hyper->key_length;
 	size_t		v_width = (size_t) hyper->n_kv_heads * hyper->value_length;
 
-	ENGINE_TRY(pass_input(pass, &scratch->normed, pass->n_rows,
+	ENGINE_TRY(pass_input(pass, input, pass->n_rows,
 						  hyper->embedding_length,
 						  matrix_is_quantised(&layer->attn_qkv) ||
 						  matrix_is_quantised(&layer->attn_q) ||
@@ -124,7 +124,7 @@ store_row(Pass *pass, int row)
  * latter two into the pages.
  */
 EngineCode
-attention_store(Pass *pass, const ImageLayer *layer)
+attention_store(Pass *pass, const ImageLayer *layer, const Rows *input)
 {
 	TransformerScratch *scratch = pass->scratch;
 	const Hyper *hyper = pass->hyper;
@@ -133,7 +133,7 @@ attention_store(Pass *pass, const ImageLayer *layer)
 	int64_t		v_width = (int64_t) hyper->n_kv_heads * hyper->value_length;
 	int			n = pass->n_rows;
 
-	ENGINE_TRY(project(pass, layer));
+	ENGINE_TRY(project(pass, layer, input));
 	for (int i = 0; i < n; i++)
 	{
 		norm_and_rotate(pass, rows_at(&scratch->query, i), hyper->n_heads,

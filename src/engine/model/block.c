@@ -58,6 +58,22 @@ block_embed(Pass *pass)
 	return pass_probe(pass, PROBE_EMBEDDING, residual, pass->n_rows, d);
 }
 
+/*
+ * What a sublayer reads: the residual stream after a norm, or as it is.  A
+ * probe gets a copy then, as what it changes is for the sublayer alone.
+ */
+static const Rows *
+sublayer_input(Pass *pass, const ImageVector *norm,
+			   const ImageVector *norm_bias, ProbeStage stage)
+{
+	TransformerScratch *s = pass->scratch;
+
+	if (norm->offset == 0 && !pass_is_probed(pass, stage))
+		return &s->residual;
+	pass_norm(pass, &s->residual, pass->n_rows, norm, norm_bias, &s->normed);
+	return &s->normed;
+}
+
 /* The first half: queries, keys and values of all rows. */
 EngineCode
 block_store(Pass *pass)
@@ -66,13 +82,13 @@ block_store(Pass *pass)
 	const ImageLayer *layer = image_layer(pass->image, pass->layer);
 	int64_t		d = pass->hyper->embedding_length;
 
-	pass_norm(pass, &s->residual, pass->n_rows, &layer->attn_norm,
-			  &layer->attn_norm_bias, &s->normed);
-	ENGINE_TRY(pass_probe(pass, PROBE_ATTN_NORM, &s->normed, pass->n_rows,
-						  d));
-	ENGINE_TRY(pass_check_finite(pass, &s->normed, pass->n_rows, d,
-								 "the input"));
-	return attention_store(pass, layer);
+	const Rows *input = sublayer_input(pass, &layer->attn_norm,
+									   &layer->attn_norm_bias,
+									   PROBE_ATTN_NORM);
+
+	ENGINE_TRY(pass_probe(pass, PROBE_ATTN_NORM, input, pass->n_rows, d));
+	ENGINE_TRY(pass_check_finite(pass, input, pass->n_rows, d, "the input"));
+	return attention_store(pass, layer, input);
 }
 
 /* residual += what a sublayer computed, with a norm on either side */
@@ -100,22 +116,21 @@ add_to_residual(Pass *pass, const ImageVector *norm,
 EngineCode
 block_attend(Pass *pass)
 {
-	TransformerScratch *s = pass->scratch;
 	const ImageLayer *layer = image_layer(pass->image, pass->layer);
 	int64_t		d = pass->hyper->embedding_length;
+	const Rows *input;
 
 	ENGINE_TRY(attention_attend(pass, layer));
 	ENGINE_TRY(add_to_residual(pass, &layer->attn_post_norm,
 							   &layer->attn_post_norm_bias, PROBE_ATTN_ADDED,
 							   PROBE_MIDDLE));
 
-	pass_norm(pass, &s->residual, pass->n_rows, &layer->ffn_norm,
-			  &layer->ffn_norm_bias, &s->normed);
-	ENGINE_TRY(pass_probe(pass, PROBE_FFN_NORM, &s->normed, pass->n_rows,
-						  d));
-	ENGINE_TRY(pass_check_finite(pass, &s->normed, pass->n_rows, d,
+	input = sublayer_input(pass, &layer->ffn_norm, &layer->ffn_norm_bias,
+						   PROBE_FFN_NORM);
+	ENGINE_TRY(pass_probe(pass, PROBE_FFN_NORM, input, pass->n_rows, d));
+	ENGINE_TRY(pass_check_finite(pass, input, pass->n_rows, d,
 								 "the residual stream"));
-	ENGINE_TRY(feed_forward(pass, layer));
+	ENGINE_TRY(feed_forward(pass, layer, input));
 	return add_to_residual(pass, &layer->ffn_post_norm,
 						   &layer->ffn_post_norm_bias, PROBE_FFN_ADDED,
 						   PROBE_BLOCK);

@@ -65,14 +65,14 @@ activate(Pass *pass)
 }
 
 EngineCode
-feed_forward(Pass *pass, const ImageLayer *layer)
+feed_forward(Pass *pass, const ImageLayer *layer, const Rows *input)
 {
 	TransformerScratch *scratch = pass->scratch;
 	int64_t		width = pass->hyper->feed_forward_length;
 	bool		quantise = matrix_is_quantised(&layer->ffn_gate) ||
 		matrix_is_quantised(&layer->ffn_up);
 
-	ENGINE_TRY(pass_input(pass, &scratch->normed, pass->n_rows,
+	ENGINE_TRY(pass_input(pass, input, pass->n_rows,
 						  pass->hyper->embedding_length, quantise));
 	if (layer->ffn_gate.offset != 0)
 		ENGINE_TRY(pass_project(pass, &layer->ffn_gate,

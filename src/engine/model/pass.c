@@ -95,6 +95,21 @@ matrix_is_quantised(const ImageMatrix *matrix)
 		tensor_type(matrix->type)->block_values > 1;
 }
 
+/* While the outputs of these panels are still in a near cache */
+static void
+add_bias(Pass *pass, const ImageVector *bias, int64_t panel_begin,
+		 int64_t panel_end, const Rows *out)
+{
+	int64_t		begin = panel_begin * PANEL_ROWS;
+	int64_t		end = panel_end * PANEL_ROWS;
+	const float *values = image_vector(pass->image, bias);
+
+	end = end < bias->n ? end : bias->n;
+	for (int i = 0; i < pass->scratch->inputs.n_rows; i++)
+		pass->kernels->add(rows_at(out, i) + begin, values + begin,
+						   end - begin);
+}
+
 EngineCode
 pass_project(Pass *pass, const ImageMatrix *matrix, const ImageVector *bias,
 			 const Rows *out)
@@ -115,12 +130,9 @@ pass_project(Pass *pass, const ImageMatrix *matrix, const ImageVector *bias,
 			return engine_cancelled(pass->status);
 		pass->kernels->matmul(&weights, begin, end, inputs, out->data,
 							  out->stride);
+		if (bias != NULL && bias->offset != 0)
+			add_bias(pass, bias, begin, end, out);
 	}
-
-	if (bias != NULL && bias->offset != 0)
-		for (int i = 0; i < inputs->n_rows; i++)
-			pass->kernels->add(rows_at(out, i),
-							   image_vector(pass->image, bias), bias->n);
 	return ENGINE_OK;
 }
 

@@ -119,11 +119,13 @@ extern EngineCode block_embed(Pass *pass);
 extern EngineCode block_store(Pass *pass);
 extern EngineCode block_attend(Pass *pass);
 
-/* attention.c: normed -> added; keys and values into the pages */
-extern EngineCode attention_store(Pass *pass, const ImageLayer *layer);
+/* attention.c: input -> added; keys and values into the pages */
+extern EngineCode attention_store(Pass *pass, const ImageLayer *layer,
+								  const Rows *input);
 extern EngineCode attention_attend(Pass *pass, const ImageLayer *layer);
 
-/* feed_forward.c: normed -> added */
-extern EngineCode feed_forward(Pass *pass, const ImageLayer *layer);
+/* feed_forward.c: input -> added */
+extern EngineCode feed_forward(Pass *pass, const ImageLayer *layer,
+							   const Rows *input);
 
 #endif							/* ENGINE_PASS_H */

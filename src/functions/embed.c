@@ -20,6 +20,7 @@
 #include "engine/base/similarity.h"
 #include "functions/call_cache.h"
 #include "functions/embedding.h"
+#include "settings.h"
 
 PG_FUNCTION_INFO_V1(llm_embed);
 PG_FUNCTION_INFO_V1(llm_embed_default);
@@ -29,6 +30,20 @@ PG_FUNCTION_INFO_V1(llm_cosine_similarity);
 
 /* Vectors of a batch that are in memory at a time. */
 #define BATCH_SLICE 4096
+
+/*
+ * The model that a call or the setting names.  Whether it can embed is asked
+ * later, as the option pooling makes a generating model embed.
+ */
+static ModelRef *
+lookup(const char *name, const char *next_argument)
+{
+	if (name == NULL && setting_default_embedding_model[0] == '\0')
+		return model_lookup(NULL, MODEL_EMBED);
+	if (name == NULL)
+		name = setting_default_embedding_model;
+	return model_lookup_before(name, MODEL_ANY, next_argument);
+}
 
 /* The argument of the text is followed by that of the options. */
 static Datum
@@ -49,19 +64,13 @@ embed(FunctionCallInfo fcinfo, const ModelRef *model, const char *kinds,
 	return result;
 }
 
-/*
- * llm.embed(model, input, options).  Whether the model can embed is asked
- * later: the option pooling makes a generating model embed.
- */
+/* llm.embed(model, input, options) */
 Datum
 llm_embed(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
-	return embed(fcinfo,
-				 model_lookup_before(ARG_CSTRING(0), MODEL_ANY,
-									 ARG_CSTRING(1)),
-				 "vvv", 1);
+	return embed(fcinfo, lookup(ARG_CSTRING(0), ARG_CSTRING(1)), "vvv", 1);
 }
 
 /* llm.embed(input, options) */
@@ -70,7 +79,7 @@ llm_embed_default(PG_FUNCTION_ARGS)
 {
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
-	return embed(fcinfo, model_lookup(NULL, MODEL_EMBED), "vv", 0);
+	return embed(fcinfo, lookup(NULL, NULL), "vv", 0);
 }
 
 static void
@@ -130,7 +139,7 @@ llm_embed_batch(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
-	model = model_lookup(ARG_CSTRING(0), MODEL_ANY);
+	model = lookup(ARG_CSTRING(0), NULL);
 	options = options_read(OPTIONS_EMBED, ARG_JSONB(2), model->options);
 	array = PG_GETARG_ARRAYTYPE_P(1);
 	if (ARR_NDIM(array) > 1)
@@ -157,7 +166,7 @@ llm_similarity(PG_FUNCTION_ARGS)
 
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
-	model = model_lookup(ARG_CSTRING(0), MODEL_EMBED);
+	model = lookup(ARG_CSTRING(0), NULL);
 	options = options_read(OPTIONS_EMBED, NULL, model->options);
 	texts[0] = PG_GETARG_TEXT_PP(1);
 	texts[1] = PG_GETARG_TEXT_PP(2);

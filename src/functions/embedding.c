@@ -60,7 +60,7 @@ pooling_of(const ModelUse *use, const Options *options)
 				errcode(ERRCODE_WRONG_OBJECT_TYPE),
 				errmsg("model \"%s\" cannot embed", use->model->name),
 				errdetail("It does not say how the states of its tokens become one vector."),
-				errhint("Use the option \"pooling\": \"mean\", \"cls\" or \"last\"."));
+				errhint("Use the option \"pooling\": \"mean\", \"cls\" or \"last\", of the call or when the model is loaded."));
 	return own;
 }
 

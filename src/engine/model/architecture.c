@@ -690,7 +690,6 @@ architecture_read(const GgufFile *file, ByteSource *source,
 	ENGINE_TRY(architecture_heads(file, reader.architecture, hyper, status));
 
 	hyper->norm = reader.architecture->norm;
-	hyper->feed_forward = reader.architecture->feed_forward;
 	hyper->learned_positions = reader.architecture->learned_positions;
 	hyper->post_norm = reader.architecture->post_norm;
 	hyper->kv_type = hyper->causal ? kv_type(file) : KV_F32;

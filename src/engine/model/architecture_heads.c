@@ -128,12 +128,31 @@ read_classifier(const GgufFile *file, Hyper *hyper, EngineStatus *status)
 	return ENGINE_OK;
 }
 
+/* The files of other engines mean the exact form and have no key for it. */
+static EngineCode
+read_activation(const GgufFile *file, const Architecture *architecture,
+				Hyper *hyper, EngineStatus *status)
+{
+	static const char *const forms[] = {"gelu", "gelu_tanh", NULL};
+	int32_t		tanh_form = 0;
+
+	hyper->feed_forward = architecture->feed_forward;
+	if (architecture->feed_forward != FFN_GELU_ERF)
+		return ENGINE_OK;
+	ENGINE_TRY(read_choice(file, "llm.feed_forward.activation", forms,
+						   &tanh_form, status));
+	if (tanh_form)
+		hyper->feed_forward = FFN_GELU_TANH;
+	return ENGINE_OK;
+}
+
 EngineCode
 architecture_heads(const GgufFile *file, const Architecture *architecture,
 				   Hyper *hyper, EngineStatus *status)
 {
 	ENGINE_TRY(slot_rows(file, SLOT_TOKEN_TYPES, MAX_TOKEN_TYPES,
 						 &hyper->token_types, status));
+	ENGINE_TRY(read_activation(file, architecture, hyper, status));
 	ENGINE_TRY(read_dense(file, hyper, status));
 	ENGINE_TRY(read_classifier(file, hyper, status));
 	return read_pooling(file, architecture, hyper, status);

@@ -9,13 +9,16 @@
 
 #include "compat.h"
 
+#include "access/xact.h"
 #include "lib/stringinfo.h"
 #include "utils/datum.h"
+#include "utils/memutils.h"
 
 #include "functions/call_cache.h"
 #include "settings.h"
 
 #define LONGEST_KEY (64 * 1024)
+#define LONGEST_SHARED_RESULT (64 * 1024)
 
 typedef struct CallEntry
 {
@@ -24,6 +27,11 @@ typedef struct CallEntry
 	Datum		result;
 	bool		by_value;
 } CallEntry;
+
+/* The last result of any site, and for which function and statement it is. */
+static CallEntry shared_entry;
+static Oid	shared_function;
+static TimestampTz shared_statement;
 
 /* What the result depends on beside the arguments. */
 static void
@@ -75,12 +83,9 @@ call_key(FunctionCallInfo fcinfo, const char *kinds, const ModelRef *model)
 	return key;
 }
 
-bool
-call_cache_get(FunctionCallInfo fcinfo, const CallKey *key, Datum *result)
+static bool
+entry_get(const CallEntry *entry, const CallKey *key, Datum *result)
 {
-	CallEntry  *entry = fcinfo->flinfo != NULL ? fcinfo->flinfo->fn_extra :
-		NULL;
-
 	if (entry == NULL || entry->key == NULL || key->bytes == NULL ||
 		entry->length != key->length ||
 		memcmp(entry->key, key->bytes, key->length) != 0)
@@ -101,20 +106,12 @@ clear_entry(CallEntry *entry)
 		pfree(DatumGetPointer(entry->result));
 }
 
-void
-call_cache_put(FunctionCallInfo fcinfo, const CallKey *key, Datum result,
-			   bool by_value)
+/* In the current memory context, always the same one for an entry. */
+static void
+entry_put(CallEntry *entry, const CallKey *key, Datum result, bool by_value)
 {
-	MemoryContext old;
-	CallEntry  *entry;
 	char	   *bytes;
 
-	if (fcinfo->flinfo == NULL || key->bytes == NULL)
-		return;
-	old = MemoryContextSwitchTo(fcinfo->flinfo->fn_mcxt);
-	if (fcinfo->flinfo->fn_extra == NULL)
-		fcinfo->flinfo->fn_extra = palloc0_object(CallEntry);
-	entry = fcinfo->flinfo->fn_extra;
 	clear_entry(entry);
 	bytes = palloc(key->length);
 	memcpy(bytes, key->bytes, key->length);
@@ -123,5 +120,61 @@ call_cache_put(FunctionCallInfo fcinfo, const CallKey *key, Datum result,
 	entry->by_value = by_value;
 	entry->length = key->length;
 	entry->key = bytes;
+}
+
+static void
+site_put(FmgrInfo *site, const CallKey *key, Datum result, bool by_value)
+{
+	MemoryContext old = MemoryContextSwitchTo(site->fn_mcxt);
+
+	if (site->fn_extra == NULL)
+		site->fn_extra = palloc0_object(CallEntry);
+	entry_put(site->fn_extra, key, result, by_value);
 	MemoryContextSwitchTo(old);
+}
+
+static bool
+shared_get(FmgrInfo *site, const CallKey *key, Datum *result)
+{
+	if (shared_function != site->fn_oid ||
+		shared_statement != GetCurrentStatementStartTimestamp() ||
+		!entry_get(&shared_entry, key, result))
+		return false;
+	site_put(site, key, *result, shared_entry.by_value);
+	return true;
+}
+
+static void
+shared_put(const FmgrInfo *site, const CallKey *key, Datum result,
+		   bool by_value)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	if (by_value || VARSIZE_ANY(DatumGetPointer(result)) <=
+		LONGEST_SHARED_RESULT)
+		entry_put(&shared_entry, key, result, by_value);
+	else
+		clear_entry(&shared_entry);
+	shared_function = site->fn_oid;
+	shared_statement = GetCurrentStatementStartTimestamp();
+	MemoryContextSwitchTo(old);
+}
+
+bool
+call_cache_get(FunctionCallInfo fcinfo, const CallKey *key, Datum *result)
+{
+	FmgrInfo   *site = fcinfo->flinfo;
+
+	return site != NULL && (entry_get(site->fn_extra, key, result) ||
+							shared_get(site, key, result));
+}
+
+void
+call_cache_put(FunctionCallInfo fcinfo, const CallKey *key, Datum result,
+			   bool by_value)
+{
+	if (fcinfo->flinfo == NULL || key->bytes == NULL)
+		return;
+	site_put(fcinfo->flinfo, key, result, by_value);
+	shared_put(fcinfo->flinfo, key, result, by_value);
 }

@@ -5,10 +5,14 @@
  *
  * PostgreSQL evaluates a STABLE function for every row, even when its
  * arguments are constants.  Each place in a query that calls one of our
- * functions therefore keeps one entry, in fn_extra.  The entry only answers
+ * functions therefore keeps one entry, in fn_extra.  An entry only answers
  * when the arguments are the same bytes and the model, which was looked up
  * (and the right to use it checked) for this very call, is the same file with
  * the same options under the same limits.
+ *
+ * A planner may put one call into several places: that of ORDER BY becomes the
+ * key of an index scan, and a column of the rows that the scan returns.  The
+ * last result of a statement therefore also answers at its other places.
  *
  *-------------------------------------------------------------------------
  */

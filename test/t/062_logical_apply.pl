@@ -12,7 +12,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $publisher = new_server('publisher', 'wal_level = logical');
+my $publisher = new_server('publisher', 'wal_level = logical',
+	'max_wal_senders = 5', 'max_replication_slots = 5');
 my $subscriber = new_server('subscriber');
 
 sub caught_up
@@ -49,7 +50,7 @@ CREATE TRIGGER embed BEFORE INSERT OR UPDATE ON ready
 ALTER TABLE docs ENABLE ALWAYS TRIGGER embed;
 ALTER TABLE ready ENABLE ALWAYS TRIGGER embed;
 SQL
-my $connection = $publisher->connstr('postgres');
+my $connection = $publisher->connstr . ' dbname=postgres';
 $subscriber->safe_psql('postgres',
 	"CREATE SUBSCRIPTION docs CONNECTION '$connection' PUBLICATION docs");
 $subscriber->wait_for_subscription_sync($publisher, 'docs');

@@ -23,7 +23,7 @@ extern int	LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char *const names[] = {
 	"gpt2", "llama3", "qwen2", "smollm", "spm", "spm-no-prefix", "wordpiece",
-	"wordpiece-cased"
+	"wordpiece-cased", "unigram", "unigram-spm"
 };
 
 #define N_NAMES (int) (sizeof(names) / sizeof(names[0]))

@@ -103,3 +103,25 @@ SPECIAL_TEXTS = [
     "</s><s>", "<s", "s>", "<unk>", "<tool_call>x</tool_call>", "a <tool_call> b", "==>>>", "===>>>> ==> =>>>",
     "<|im_start|>é\u0301<|im_end|>e\u0301", "<|im_\u200bend|>", "a\n<|eot_id|>\n\n<|eot_id|>",
 ]
+
+# For rules that replace characters, and for white space between words.
+UNIGRAM_TEXTS = [
+    # compatibility characters
+    "\ufb03ne \u2460\u2474\u3251 \u33a5 \u2122 \u00aa\u00ba \u1d2c\u1d47", "\uff21\uff42\uff23 \uff11\uff12\uff13 \uff01\uff1f",
+    "\uff76\uff9e\uff77\uff9e \uff8a\uff9f \u30ab\u3099 \u304b\u3099\u306f\u309a", "\ufdfa \ufdfb \ufef5\ufef7", "\u3300\u3349\u337f", "\u2025\u2026\u2057 \u203c\u2048",
+    "\U0001d4d0\U0001d4d1\U0001d4d2 \U0001d7d8\U0001d7d9", "\u2153\u215e \u00bc\u00bd \u2080\u2081\u2082 x\u207b\u00b9", "\u01c4\u01c5\u01c6 \u0132\u0133 \u0149", "\u2f00\u2f64 \uf905",
+    # marks: several on a letter, on a replaced letter, alone, after nothing
+    "a\u0306\u0301 \u0103\u0301 \u1eaf", "o\u0302\u0323 o\u0323\u0302 \u1ed9", "\uff21\u0301 \uff41\u0308\u0301", "\u00aa\u0300 \u00b2\u0301", "\u0301\u0301a \u0308 \u0327",
+    "u\u0308\u0304\u0301\u0300\u0306x", "\u0438\u0306 \u0439 \u0415\u0308", "\u0915\u093c \u0958 \u0928\u093c \u0915\u094d\u0937\u0301", "\u09a1\u09bc \u09dc", "\u05d0\u05b7 \ufb2e \u05e9\u05c1",
+    "\u1112\u1161\u11ab\uae00 \u1112\u1161 \ud55c\u11ab", "\u0e33 \u0eb3 \u0e4d\u0e32", "\u0600\u0661 \u06dd\u0662", "\u0f77 \u0f79 \u0f0c",
+    "Tie\u0302\u0301ng Vie\u0323\u0302t", "\u2126\u0301 \u212b\u0301 \u1e9b\u0323", "a" + "\u0301" * 40 + "b",
+    # what is dropped or becomes a space, and where
+    "\r\n", "\r\na\r\n\nb\r", "a\r\u0301b", "\x01\x02 a\x01b \x7f\x1f", "\x85a\x85 \x85b", "\u200b\u200c\u200d\u200e\u200f a\u200db", "\ufeff\ufeffa\ufffdb\ufffd",
+    "\u00ada\u00adb", "\u2028a\u2029", "\u3000a\u3000\u3000b\u3000", "\u00a0\u00a0a\u00a0", "\u2581", "\u2581\u2581a\u2581", "a\u2581 b \u2581c", " \u2581 ", "\u180e\u2060a",
+    # sequences of pictographs and flags
+    "\u2764\ufe0f\u200d\U0001f525", "\u00a9\ufe0f\u2122\ufe0f1\ufe0f\u20e3", "\U0001f1e6\U0001f1e7\U0001f1e8", "\U0001f44d\U0001f3fd\u200d\u2642\ufe0f a\u200d\u2764",
+    # unknown characters in a row, with spaces between, beside known ones
+    "\u4e00\u4e01\u4e02\u4e03", "\u4e00 \u4e01 \u4e02", "a\u4e00b\u4e01c", "\u4e00", "\U00020000\U00020001 \U00020002", "\ue000\ue001",
+    # one word
+    "license" * 30, "\u6f22\u5b57" * 60, "aaaaaaaaaaaaaaab" * 12, "the" * 25 + "\u3000" + "of" * 31, "\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35" * 12,
+]

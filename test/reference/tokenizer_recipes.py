@@ -6,6 +6,7 @@ are applied in order, each to what the earlier ones left.
 """
 
 import json
+from types import SimpleNamespace
 
 from gguf import GGUFReader
 from sentencepiece import SentencePieceProcessor
@@ -95,10 +96,15 @@ class Vocabulary:
         self.tokens, self.types = get("tokens"), get("token_type")
         self.scores = get("scores")
         self.merges = [tuple(m.split(" ")) for m in get("merges", [])]
-        self.bos, self.eos = get("bos_token_id"), get("eos_token_id")
+        unigram = self.model == "t5"
+        self.bos = get("bos_token_id")
+        self.eos = get("eos_token_id", 1 if unigram else None)
+        self.unknown = get("unknown_token_id", 2 if unigram else None)
         self.add_bos = get("add_bos_token", self.model == "llama")
-        self.add_eos = get("add_eos_token", False)
+        self.add_eos = get("add_eos_token", unigram)
         self.add_space_prefix = get("add_space_prefix", True)
+        self.trim_spaces = get("remove_extra_whitespaces", unigram)
+        self.charsmap = bytes(get("precompiled_charsmap", []))
         if self.model == "bert":
             self.bos, self.eos = get("cls_token_id", self.bos), get(
                 "seperator_token_id")
@@ -203,22 +209,65 @@ def wordpiece(vocabulary, parse_special):
     return tokenizer
 
 
+class Renumbered:
+    """A tokenizer that gives added tokens the ids of the vocabulary."""
+
+    def __init__(self, tokenizer, tokens):
+        added = tokenizer.get_added_tokens_decoder()
+        self.tokenizer = tokenizer
+        self.ids = {i: tokens.index(token.content)
+                    for i, token in added.items()}
+
+    def encode(self, *texts, **options):
+        encoding = self.tokenizer.encode(*texts, **options)
+        return SimpleNamespace(ids=[self.ids.get(i, i) for i in encoding.ids])
+
+
+def unigram(vocabulary, parse_special):
+    """XLM-R's and T5's, or one that does what SentencePiece does.
+
+    Hugging Face's model would find control tokens in any text: texts that do
+    not occur stand in for theirs.
+    """
+    names = [token if kind in (NORMAL, BYTE) else f"\0{i}"
+             for i, (token, kind) in enumerate(zip(vocabulary.tokens,
+                                                   vocabulary.types))]
+    tokenizer = Tokenizer(models.Unigram(
+        list(zip(names, vocabulary.scores)), unk_id=vocabulary.unknown,
+        byte_fallback=BYTE in vocabulary.types))
+    if vocabulary.trim_spaces:
+        tokenizer.normalizer = normalizers.Precompiled(vocabulary.charsmap)
+        tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+            pre_tokenizers.WhitespaceSplit(),
+            pre_tokenizers.Metaspace("\u2581", prepend_scheme="always")])
+    else:
+        tokenizer.normalizer = normalizers.Sequence([
+            normalizers.Prepend("\u2581"),
+            normalizers.Replace(" ", "\u2581")])
+    add_tokens(tokenizer, vocabulary, parse_special)
+    return Renumbered(tokenizer, vocabulary.tokens)
+
+
 def sentencepiece_itself(vocabulary):
-    """The library that SPM vocabularies come from, for plain text."""
+    """The library that such vocabularies come from, for plain text."""
     proto = sentencepiece_model_pb2.ModelProto()
     for token, score, kind in zip(vocabulary.tokens, vocabulary.scores,
                                   vocabulary.types):
         proto.pieces.add(piece=token, score=score, type=kind)
-    proto.trainer_spec.model_type = proto.trainer_spec.BPE
-    proto.trainer_spec.byte_fallback = True
+    proto.trainer_spec.model_type = (
+        proto.trainer_spec.UNIGRAM if vocabulary.model == "t5" else
+        proto.trainer_spec.BPE)
+    proto.trainer_spec.byte_fallback = BYTE in vocabulary.types
     proto.trainer_spec.vocab_size = len(vocabulary.tokens)
     proto.normalizer_spec.name = "identity"
+    proto.normalizer_spec.precompiled_charsmap = vocabulary.charsmap
     proto.normalizer_spec.add_dummy_prefix = vocabulary.add_space_prefix
-    proto.normalizer_spec.remove_extra_whitespaces = False
+    proto.normalizer_spec.remove_extra_whitespaces = vocabulary.trim_spaces
     proto.normalizer_spec.escape_whitespaces = True
     return SentencePieceProcessor(model_proto=proto.SerializeToString())
 
 
 def build(vocabulary, parse_special):
-    make = {"llama": spm, "bert": wordpiece, "gpt2": byte_level}
+    make = {"llama": spm, "bert": wordpiece, "gpt2": byte_level,
+            "t5": unigram}
     return make[vocabulary.model](vocabulary, parse_special)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import sentencepiece
+from sentencepiece import sentencepiece_model_pb2
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import quantize
 from tokenizers import (Tokenizer, models, normalizers, pre_tokenizers,
@@ -24,6 +25,7 @@ from tiny_vocabulary import byte_characters
 
 DATA = Path(__file__).resolve().parent.parent / "data"
 LEARNED = 1000            # tokens beside control and user-defined ones
+UNIGRAM = 520             # the charsmap needs the room
 WIDTH = 32
 
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE = range(1, 7)
@@ -106,6 +108,19 @@ def train_wordpiece(lines, lowercase):
     vocabulary = tokenizer.get_vocab()
     return sorted(vocabulary, key=lambda t: (
         vocabulary[t] if t in BERT else len(BERT), t.startswith("##"), t))
+
+
+def train_unigram(lines, size, **options):
+    """The SentencePiece model of a unigram vocabulary."""
+    out = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(line.rstrip("\n") for line in lines
+                               if "\0" not in line),
+        model_writer=out, vocab_size=size, model_type="unigram",
+        num_threads=1, minloglevel=2, **options)
+    proto = sentencepiece_model_pb2.ModelProto()
+    proto.ParseFromString(out.getvalue())
+    return proto
 
 
 def add_body(writer, rows):
@@ -215,6 +230,60 @@ def write_wordpiece(name, lines, lowercase):
     finish(writer)
 
 
+def start_unigram(name, tokens, scores, types):
+    writer = GGUFWriter(DATA / f"tok-{name}.gguf", "llama")
+    writer.add_name(f"tok-{name}")
+    add_body(writer, len(tokens))
+    writer.add_tokenizer_model("t5")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_scores(scores)
+    writer.add_token_types(types)
+    return writer
+
+
+def write_xlmr(lines):
+    """XLM-R's ids, keys and normalisation."""
+    proto = train_unigram(lines, UNIGRAM, character_coverage=0.99,
+                          normalization_rule_name="nmt_nfkc")
+    pieces = [piece for piece in proto.pieces if piece.type == NORMAL]
+    tokens = (["<s>", "<pad>", "</s>", "<unk>"] +
+              [piece.piece for piece in pieces] + ["<mask>"])
+    scores = [0.0] * 4 + [piece.score for piece in pieces] + [-1000.0]
+    types = ([CONTROL, CONTROL, CONTROL, UNKNOWN] + [NORMAL] * len(pieces) +
+             [CONTROL])
+    writer = start_unigram("unigram", tokens, scores, types)
+    writer.add_precompiled_charsmap(proto.normalizer_spec.precompiled_charsmap)
+    writer.add_add_space_prefix(True)
+    writer.add_remove_extra_whitespaces(True)
+    writer.add_bos_token_id(0)
+    writer.add_eos_token_id(2)
+    writer.add_sep_token_id(2)
+    writer.add_unk_token_id(3)
+    writer.add_pad_token_id(1)
+    writer.add_mask_token_id(len(tokens) - 1)
+    writer.add_add_bos_token(True)
+    writer.add_add_eos_token(True)
+    writer.add_add_sep_token(True)
+    finish(writer)
+
+
+def write_unigram_spm(lines):
+    """T5's ids, no normalisation, bytes for unknown characters."""
+    proto = train_unigram(
+        lines, LEARNED, character_coverage=0.99, byte_fallback=True,
+        normalization_rule_name="identity", remove_extra_whitespaces=False,
+        allow_whitespace_only_pieces=True, pad_id=0, eos_id=1, unk_id=2,
+        bos_id=-1, user_defined_symbols=["==>", "=>>>", "<a>", "<a><b>"])
+    writer = start_unigram(
+        "unigram-spm", [piece.piece for piece in proto.pieces],
+        [piece.score for piece in proto.pieces],
+        [piece.type for piece in proto.pieces])
+    writer.add_add_space_prefix(True)
+    writer.add_remove_extra_whitespaces(False)
+    finish(writer)
+
+
 def main(directory="/usr/share/common-licenses"):
     lines = corpus(directory)
     for name in BYTE_LEVEL:
@@ -222,6 +291,8 @@ def main(directory="/usr/share/common-licenses"):
     vocabulary = train_spm(lines)
     write_spm("spm", vocabulary, True)
     write_spm("spm-no-prefix", vocabulary, False)
+    write_xlmr(lines)
+    write_unigram_spm(lines)
     write_wordpiece("wordpiece", lines, True)
     write_wordpiece("wordpiece-cased", lines, False)
 

@@ -72,6 +72,18 @@ static const Recipe spm = {
 	.n_rows = 8
 };
 
+static const Recipe wordpiece = {
+	.model = "bert",
+	.n_tokens = 10,
+	.tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "\xE2\x96\x81" "a", "b",
+		"\xE2\x96\x81" "ab", "c", "\xE2\x96\x81", "<x>"},
+	.n_types = 10, .types = {3, 2, 3, 3, 1, 1, 1, 1, 1, 4},
+	.types_element = GGUF_I32,
+	.n_scores = -1, .scores_element = GGUF_F32, .n_merges = -1,
+	.number_key = G "unknown_token_id", .number = 1,
+	.n_rows = 10
+};
+
 static void
 put_array(GgufBuilder *b, const char *name, uint32_t element, int n,
 		  const uint32_t *values)
@@ -480,6 +492,132 @@ test_spm_scores(void **state)
 	check(&spm, "xya\xE4\xB8\xADz", 0, IDS(4, 0, 5, 0));
 }
 
+static void
+test_wordpiece(void **state)
+{
+	Recipe		r = wordpiece;
+
+	(void) state;
+	check(&r, "ab abc a \xC3\x81" "b x<x>b bb", 0,
+		  IDS(6, 6, 7, 4, 6, 1, 9, 1, 1));
+	check(&r, "a[SEP][UNK]", TOKENIZE_PARSE_SPECIAL, IDS(4, 3, 1));
+	check(&r, "a\xE2\x96\x81" "b \xE2\x96\x81", 0, IDS(4, 8, 5, 1));
+
+	/* of tokens with the same text the last one counts, empty ones never */
+	r.tokens[7] = "b";
+	check(&r, "bab", 0, IDS(1));
+	check(&r, "abb", 0, IDS(6, 7));
+	r.tokens[7] = "";
+	check(&r, "abc ab", 0, IDS(1, 6));
+
+	/* types that the file lacks, or has wrong */
+	r = wordpiece, r.n_types = -1;
+	check(&r, "[CLS]ab[UNK]<x>", TOKENIZE_PARSE_SPECIAL, IDS(2, 6, 1, 1, 1, 1));
+	r = wordpiece;
+	for (int i = 0; i < 4; i++)
+		r.types[i] = 1;
+	check(&r, "[CLS]ab[UNK]", TOKENIZE_PARSE_SPECIAL, IDS(2, 6, 1));
+	check(&r, "[PAD]", 0, IDS(1, 1, 1));
+	r.types[4] = 6;
+	refused(&r, ENGINE_CORRUPT, "element 4 of GGUF key");
+	r = wordpiece, r.n_tokens = -1;
+	refused(&r, ENGINE_CORRUPT, "\"tokenizer.ggml.tokens\" is missing");
+}
+
+static void
+test_wordpiece_ids(void **state)
+{
+	static const char *const keys[] = {
+		G "cls_token_id", G "bos_token_id", G "seperator_token_id",
+		G "eos_token_id", G "unknown_token_id", G "mask_token_id"
+	};
+	Recipe		r = wordpiece;
+	TokenizerFixture fixture;
+
+	(void) state;
+	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
+	{
+		r.number_key = keys[i], r.number = 10;
+		refused(&r, ENGINE_CORRUPT, keys[i]);
+	}
+
+	/* BERT's ids where no key is, but not beyond the vocabulary */
+	r.number_key = NULL;
+	assert_int_equal(open_recipe(&r, &fixture), ENGINE_OK);
+	assert_int_equal(fixture.tokenizer.padding, 0);
+	assert_int_equal(fixture.tokenizer.bos, -1);
+	assert_int_equal(fixture.tokenizer.separator, -1);
+	assert_int_equal(fixture.tokenizer.unknown, -1);
+	encodes(&fixture, "ab x ab", TOKENIZE_ADD_SPECIAL, IDS(6, 6));
+	tokenizer_fixture_close(&fixture);
+
+	for (int i = 0; i < 4; i++)
+	{
+		r.number_key = keys[i], r.number = 2 + (uint32_t) (i >= 2);
+		if (i < 2)
+			check(&r, "ab", TOKENIZE_ADD_SPECIAL, IDS(2, 6));
+		else
+			check(&r, "ab", TOKENIZE_ADD_SPECIAL, IDS(6, 3));
+	}
+	r.flag_key = G "add_eos_token";
+	check(&r, "ab", TOKENIZE_ADD_SPECIAL, IDS(6));
+}
+
+static void
+test_wordpiece_keys(void **state)
+{
+	static const char *const flags[] = {
+		"tokenizer.llm.clean_text", "tokenizer.llm.chinese_chars",
+		"tokenizer.llm.lowercase", "tokenizer.llm.strip_accents"
+	};
+	static const char *const texts[] = {
+		"a\x01" "b", "a\xE4\xB8\xAD" "b", "AB", "\xC3\xA1" "b"
+	};
+	Recipe		r = wordpiece;
+
+	(void) state;
+	for (int i = 0; i < 4; i++)
+	{
+		r = wordpiece;
+		r.tokens[4] = "\xE2\x96\x81\xE4\xB8\xAD";
+		r.tokens[7] = "\xE2\x96\x81" "b";
+		r.tokens[8] = "\xE2\x96\x81" "a";
+		r.flag_key = flags[i], r.flag = 1;
+		if (i == 1)
+			check(&r, texts[i], 0, IDS(8, 4, 7));
+		else
+			check(&r, texts[i], 0, IDS(6));
+		r.flag = 0;
+		check(&r, texts[i], 0, IDS(1));
+		r.number_key = flags[i];	/* a number, and before the flag */
+		refused(&r, ENGINE_CORRUPT, flags[i]);
+	}
+
+	/* a capital letter shows a cased vocabulary, other capitals do not */
+	r = wordpiece;
+	check(&r, "AB", 0, IDS(6));
+	r.tokens[9] = "[Z]";
+	r.types[9] = 1;
+	check(&r, "AB", 0, IDS(6));
+	r.tokens[9] = "\xE2\x96\x81" "ZZ";
+	check(&r, "AB", 0, IDS(6));
+	r.tokens[9] = "\xE2\x96\x81" "Z";
+	check(&r, "AB Z z ab \xC3\xA1", 0, IDS(1, 9, 1, 6, 1));
+	r.tokens[9] = "Z";
+	check(&r, "AB aZ", 0, IDS(1, 4, 9));
+	r.types[9] = 3;
+	check(&r, "AB", 0, IDS(6));
+
+	r = wordpiece, r.number_key = "tokenizer.llm.max_word", r.number = 0;
+	refused(&r, ENGINE_CORRUPT, "tokenizer.llm.max_word");
+	r.number = 0xFFFFFFFF;
+	refused(&r, ENGINE_CORRUPT, "tokenizer.llm.max_word");
+	r.number = 3;				/* no key names an unknown token: nothing */
+	check(&r, "abbb abb", 0, IDS(6, 5));
+	r.number = 0x7FFFFFFF;
+	check(&r, "abbb", 0, IDS(6, 5, 5));
+}
+
 /* A thousand tokens that are prefixes of each other: still linear enough */
 static void
 test_nested_names(void **state)
@@ -626,6 +764,9 @@ main(void)
 		cmocka_unit_test(test_ids),
 		cmocka_unit_test(test_without_types),
 		cmocka_unit_test(test_spm_scores),
+		cmocka_unit_test(test_wordpiece),
+		cmocka_unit_test(test_wordpiece_ids),
+		cmocka_unit_test(test_wordpiece_keys),
 		cmocka_unit_test(test_nested_names),
 		cmocka_unit_test(test_changing_file)
 	};

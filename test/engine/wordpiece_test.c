@@ -221,14 +221,14 @@ test_frames(void **state)
 
 	(void) state;
 	frames(&gpt2.tokenizer, roberta, 2,
-		   (const int32_t[]) {1, 7, 2, 2, 8, 9, 2}, 7, 4);
+		   (const int32_t[]) {1, 7, 2, 2, 8, 9, 2}, 7, 7);
 	frames(&gpt2.tokenizer, roberta, -1,
-		   (const int32_t[]) {1, 7, 2, 2, 8, 9, 2}, 7, 4);
+		   (const int32_t[]) {1, 7, 2, 2, 8, 9, 2}, 7, 7);
 	frames(&gpt2.tokenizer, bert, 3,
 		   (const int32_t[]) {1, 7, 3, 8, 9, 2}, 6, 3);
 	frames(&spm.tokenizer, llama, -1, (const int32_t[]) {1, 7, 8, 9}, 4, 2);
 	frames(&spm.tokenizer, separated, 5, (const int32_t[]) {7, 5, 8, 9}, 4,
-		   2);
+		   4);
 	frames(&gpt2.tokenizer, nothing, 5, (const int32_t[]) {7, 8, 9}, 3, 1);
 }
 

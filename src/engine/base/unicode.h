@@ -55,8 +55,8 @@ unicode_class(uint32_t code)
 
 /*
  * The same as of Unicode 8.0, which Hugging Face's BERT tokenizers still use:
- * later characters are unassigned, and what changed its category since (six
- * characters with any effect on tokens) has the old one.
+ * later characters are unassigned, and those whose category has changed since
+ * have the old one as far as it matters to them (marks and punctuation).
  */
 extern uint32_t unicode8_class(uint32_t code);
 

@@ -100,7 +100,8 @@ extern EngineCode tokenizer_encode(const Tokenizer *tokenizer,
  * What a model for pairs reads of two texts, which were both encoded without
  * special tokens: BOS a SEP b EOS as BERT has it ([CLS] a [SEP] b [SEP]), and
  * with add_separator a second SEP between (RoBERTa).  *second is the first
- * token of type 1: what follows the first separator, or b with RoBERTa.
+ * token of type 1: what follows the separator; pair->n, so none, with
+ * add_separator, since all tokens of RoBERTa are of one type.
  */
 extern EngineCode tokenizer_pair(const Tokenizer *tokenizer,
 								 const TokenList *a, const TokenList *b,

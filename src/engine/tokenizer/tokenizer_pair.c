@@ -76,7 +76,7 @@ tokenizer_pair(const Tokenizer *tokenizer, const TokenList *a,
 	append(pair, &frame.before, frame.before >= 0);
 	append(pair, a->ids, a->n);
 	append(pair, frame.between, (size_t) frame.n_between);
-	*second = pair->n;
+	*second = tokenizer->add_separator ? n : pair->n;
 	append(pair, b->ids, b->n);
 	append(pair, &frame.after, frame.after >= 0);
 	return ENGINE_OK;

@@ -136,6 +136,9 @@ CREATE TRIGGER follow AFTER UPDATE OF embedding ON doc FOR EACH ROW
 UPDATE doc SET title = 'w' WHERE id = 22;
 DROP TRIGGER follow ON doc;
 SELECT * FROM doc_check WHERE id IN (22, 23) ORDER BY id;
+-- a text that does not fit: the error names the row
+INSERT INTO doc VALUES (30, 'short'), (31, repeat('long ', 30000)),
+	(32, 'short');
 -- after an error nothing of it stays
 CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql
 AS 'BEGIN RAISE EXCEPTION ''no''; END';

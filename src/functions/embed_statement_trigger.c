@@ -81,6 +81,14 @@ typedef struct Slice
 	TupleDesc	descriptor;
 } Slice;
 
+/* A slice while the model reads it. */
+typedef struct Reading
+{
+	const Statement *statement;
+	const Slice *slice;
+	Embedder   *embedder;
+} Reading;
+
 /* The table that an UPDATE of ours is writing to, and from which depth. */
 static Oid	written_relation = InvalidOid;
 static int	written_depth = 0;
@@ -460,14 +468,54 @@ write_slice(const Statement *statement, const Slice *slice,
 	tuplestore_end(table);
 }
 
+/* Which row an error of the model is about: its text is too long, say. */
+static void
+name_row(void *arg)
+{
+	const Reading *reading = arg;
+	const Statement *statement = reading->statement;
+	const Slice *slice = reading->slice;
+	const char *table = RelationGetRelationName(statement->call->tg_relation);
+	int			number = embedder_number(reading->embedder);
+	StringInfoData key;
+
+	if (number >= slice->n)
+	{
+		errcontext("embedding rows of table \"%s\"", table);
+		return;
+	}
+	initStringInfo(&key);
+	for (int i = 0; i < statement->n_keys; i++)
+	{
+		char	   *value = SPI_getvalue(slice->rows[number],
+										 slice->descriptor, i + 1);
+
+		appendStringInfo(&key, "%s%s", i > 0 ? ", " : "",
+						 value == NULL ? "NULL" : value);
+	}
+	errcontext("embedding the row of table \"%s\" with key (%s)", table,
+			   key.data);
+}
+
 static void
 embed_slice(const Statement *statement, const Slice *slice)
 {
 	ModelRef   *model = model_lookup(statement->columns->model, MODEL_EMBED);
 	Options    *options = options_read(OPTIONS_EMBED, NULL, model->options);
+	ArrayType **vectors = palloc(slice->n * sizeof(ArrayType *));
+	Reading		reading = {statement, slice,
+	embedder_begin(model, options, true)};
+	ErrorContextCallback callback = {
+		.previous = error_context_stack,
+		.callback = name_row,
+		.arg = &reading,
+	};
 
-	write_slice(statement, slice,
-				embed_texts(model, options, slice->inputs, slice->n));
+	error_context_stack = &callback;
+	embedder_run(reading.embedder, slice->inputs, slice->n, vectors);
+	error_context_stack = callback.previous;
+	embedder_end(reading.embedder);
+	write_slice(statement, slice, vectors);
 }
 
 static void

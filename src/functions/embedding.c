@@ -335,6 +335,12 @@ embedder_run(Embedder *embedder, const text *const *inputs, int n,
 	passes_run(embedder->passes);
 }
 
+int
+embedder_number(const Embedder *embedder)
+{
+	return embedder->number;
+}
+
 void
 embedder_end(Embedder *embedder)
 {

@@ -35,6 +35,9 @@ extern void embedder_run(Embedder *embedder, const text *const *inputs, int n,
 						 ArrayType **vectors);
 extern void embedder_end(Embedder *embedder);
 
+/* Which text of the call is being read, from 0, for errors to name it. */
+extern int	embedder_number(const Embedder *embedder);
+
 /* The vector of one text. */
 extern ArrayType *embed_text(const ModelRef *model, const Options *options,
 							 const text *input);

@@ -53,9 +53,9 @@ find_column(const TriggerData *call, const char *name)
 	}
 	ereport(ERROR,
 			errcode(ERRCODE_UNDEFINED_COLUMN),
-			 errmsg("column \"%s\" of relation \"%s\" does not exist", name,
-					RelationGetRelationName(call->tg_relation)),
-			 named_by(call));
+			errmsg("column \"%s\" of relation \"%s\" does not exist", name,
+				   RelationGetRelationName(call->tg_relation)),
+			named_by(call));
 }
 
 static EmbedColumn
@@ -108,18 +108,18 @@ find_target(EmbedColumns *columns, const TriggerData *call)
 	if (column->attgenerated != '\0')
 		ereport(ERROR,
 				errcode(ERRCODE_GENERATED_ALWAYS),
-				 errmsg("column \"%s\" of relation \"%s\" is a generated column",
-						name, RelationGetRelationName(call->tg_relation)),
-				 named_by(call));
+				errmsg("column \"%s\" of relation \"%s\" is a generated column",
+					   name, RelationGetRelationName(call->tg_relation)),
+				named_by(call));
 	node = cast_node(FLOAT4ARRAYOID, -1, InvalidOid, column->atttypid,
 					 column->atttypmod, COERCION_ASSIGNMENT);
 	if (node == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of relation \"%s\" is of type %s, to which no real[] can be assigned",
-						name, RelationGetRelationName(call->tg_relation),
-						format_type_be(column->atttypid)),
-				 named_by(call));
+				errmsg("column \"%s\" of relation \"%s\" is of type %s, to which no real[] can be assigned",
+					   name, RelationGetRelationName(call->tg_relation),
+					   format_type_be(column->atttypid)),
+				named_by(call));
 	columns->target.cast = prepare_cast(node);
 }
 
@@ -134,19 +134,19 @@ find_text(const TriggerData *call, const char *name, bool stored_texts)
 		!(stored_texts && column->attgenerated == ATTRIBUTE_GENERATED_STORED))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_COLUMN_REFERENCE),
-				 errmsg("column \"%s\" of relation \"%s\" is a generated column, which has no value yet when the trigger runs",
-						name, RelationGetRelationName(call->tg_relation)),
-				 named_by(call),
-				 errhint("Name the columns that it is generated from."));
+				errmsg("column \"%s\" of relation \"%s\" is a generated column, which has no value yet when the trigger runs",
+					   name, RelationGetRelationName(call->tg_relation)),
+				named_by(call),
+				errhint("Name the columns that it is generated from."));
 	node = cast_node(column->atttypid, column->atttypmod,
 					 column->attcollation, TEXTOID, -1, COERCION_IMPLICIT);
 	if (node == NULL)
 		ereport(ERROR,
 				errcode(ERRCODE_DATATYPE_MISMATCH),
-				 errmsg("column \"%s\" of relation \"%s\" is of type %s, not of a text type",
-						name, RelationGetRelationName(call->tg_relation),
-						format_type_be(column->atttypid)),
-				 named_by(call));
+				errmsg("column \"%s\" of relation \"%s\" is of type %s, not of a text type",
+					   name, RelationGetRelationName(call->tg_relation),
+					   format_type_be(column->atttypid)),
+				named_by(call));
 	result.cast = prepare_cast(node);
 	return result;
 }
@@ -160,9 +160,9 @@ embed_columns(const TriggerData *call, bool stored_texts)
 	if (trigger->tgnargs <= FIRST_TEXT)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("trigger \"%s\" has too few arguments",
-						trigger->tgname),
-				 errdetail("Arguments are the column of the vector, the model, and one or more columns of text."));
+				errmsg("trigger \"%s\" has too few arguments",
+					   trigger->tgname),
+				errdetail("Arguments are the column of the vector, the model, and one or more columns of text."));
 	columns->relation = RelationGetRelid(call->tg_relation);
 	columns->trigger = trigger->tgoid;
 	columns->descriptor = RelationGetDescr(call->tg_relation);

@@ -407,7 +407,11 @@ set_spm_types(HfTokenizer *self, const Spaces *spaces)
 			return engine_fail(self->model->status, ENGINE_UNSUPPORTED,
 							   "a tokenizer that splits at spaces and has "
 							   "tokens with spaces inside is not supported");
-		if (token->type != HF_HOLE && is_byte_token(token))
+		/* spaces are marks in every text, and would hide the mark's token */
+		if (token->type == HF_NORMAL &&
+			memchr(token->text, ' ', token->length) != NULL)
+			token->type = HF_UNUSED;
+		if (is_byte_token(token))
 		{
 			token->type = HF_BYTE;
 			n_bytes++;

@@ -22,6 +22,7 @@ typedef struct Encoder
 	size_t		word_capacity;
 	int32_t    *pieces;			/* WordPiece: of that word */
 	struct Lattice *lattice;	/* Unigram: serves every word */
+	bool		at_start;		/* the stretch begins the text */
 	bool		after_unknown;	/* unknown characters in a row are one */
 } Encoder;
 

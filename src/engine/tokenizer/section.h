@@ -37,6 +37,9 @@
 #define TOKENIZER_STRIP_ACCENTS		0x100
 #define TOKENIZER_LOWERCASE			0x200
 #define TOKENIZER_TRIM_SPACES		0x400	/* Unigram: between words too */
+#define TOKENIZER_BY_MERGES			0x800	/* SPM: pairs join by merges */
+#define TOKENIZER_PREFIX_FIRST		0x1000	/* SPM: only before a text */
+#define TOKENIZER_PREFIX_ONCE		0x2000	/* SPM: not before a space */
 
 /* Bits of a token's info byte; the lowest three are its TokenKind */
 #define TOKEN_INFO_KIND				0x07
@@ -123,7 +126,7 @@ typedef struct TokenizerSection
 	uint64_t	slot_mask;
 	uint64_t	ranks;			/* SPM: uint32[n_tokens], lower is better */
 	UnigramTables unigram;
-	uint64_t	merges;			/* BPE: MergeSlot[merge_mask + 1] */
+	uint64_t	merges;			/* BPE, BY_MERGES: MergeSlot[merge_mask + 1] */
 	uint64_t	merge_mask;
 } TokenizerSection;
 

@@ -9,6 +9,9 @@
  * neighbours in no token (before most spaces, at line ends): the result is the
  * same, and memory is bounded by the longest word.
  *
+ * Vocabularies that come from tokenizer.json have merges too, and keys of ours
+ * (see read_own_flags()) say to go by these.
+ *
  * Characters without a token become the tokens of their bytes, or the unknown
  * token when the model lacks one of these.
  *
@@ -40,6 +43,22 @@ spm_pair_rank(const Merger *merger, const Symbol *left, const Symbol *right,
 		return MERGE_NONE;
 	*merged = id;
 	return ranks[id];
+}
+
+/* The same by merges, which only tokens have. */
+static uint32_t
+spm_merge_rank(const Merger *merger, const Symbol *left, const Symbol *right,
+			   int32_t *merged)
+{
+	const MergeSlot *merge;
+
+	if (left->id < 0 || right->id < 0)
+		return MERGE_NONE;
+	merge = section_merge(merger->section, left->id, right->id);
+	if (merge == NULL)
+		return MERGE_NONE;
+	*merged = merge->merged;
+	return merge->rank;
 }
 
 /* Length of the space at position in its two spellings, or 0. */
@@ -160,6 +179,19 @@ encode_word(Encoder *encoder, size_t length)
 	return ENGINE_OK;
 }
 
+/* Does a space go before the stretch? */
+static bool
+wants_prefix(const Encoder *encoder, const char *text, size_t length)
+{
+	uint32_t	flags = encoder->section->flags;
+
+	if (!(flags & TOKENIZER_SPACE_PREFIX))
+		return false;
+	if ((flags & TOKENIZER_PREFIX_FIRST) && !encoder->at_start)
+		return false;
+	return !(flags & TOKENIZER_PREFIX_ONCE) || space_at(text, length, 0) == 0;
+}
+
 EngineCode
 spm_encode(Encoder *encoder, const char *text, size_t length)
 {
@@ -168,9 +200,10 @@ spm_encode(Encoder *encoder, const char *text, size_t length)
 	size_t		n = 0;			/* bytes of the word so far */
 	size_t		poll = 0;
 
-	encoder->merger.pair_rank = spm_pair_rank;
+	encoder->merger.pair_rank = section->flags & TOKENIZER_BY_MERGES ?
+		spm_merge_rank : spm_pair_rank;
 	encoder->after_unknown = false;
-	if (section->flags & TOKENIZER_SPACE_PREFIX)
+	if (wants_prefix(encoder, text, length))
 	{
 		ENGINE_TRY(word_reserve(encoder, 1));
 		encoder->word[n++] = ' ';

@@ -114,6 +114,7 @@ encode_text(Encoder *encoder, const SpecialScan *scan)
 		int32_t		id;
 
 		ENGINE_TRY(special_next(scan, position, &start, &end, &id));
+		encoder->at_start = position == 0;
 		ENGINE_TRY(encode_stretch(encoder, scan->text + position,
 								  start - position));
 		if (id >= 0)

@@ -374,9 +374,9 @@ resolve_merge(const TokenizerSection *section, const char *text,
 				n_right;
 
 	if (space == 0 ||
-		!byte_alphabet_decode(text, space, bytes, &n_left) ||
-		!byte_alphabet_decode(text + space + 1, length - space - 1,
-							  bytes + n_left, &n_right))
+		!store_piece(section->model, text, space, bytes, &n_left) ||
+		!store_piece(section->model, text + space + 1, length - space - 1,
+					 bytes + n_left, &n_right))
 		return false;
 	merge->left = section_find(section, bytes, n_left, true);
 	merge->right = section_find(section, bytes + n_left, n_right, true);
@@ -479,7 +479,7 @@ tokenizer_build(const TokenizerPlan *plan, ByteSource *source,
 	}
 	if (self->model == TOKENIZER_UNIGRAM)
 		unigram_build(plan, self);
-	if (self->model == TOKENIZER_BPE)
+	if (self->model == TOKENIZER_BPE || (self->flags & TOKENIZER_BY_MERGES))
 		ENGINE_TRY(build_merges(&builder));
 	return build_specials(&builder);
 }

@@ -206,6 +206,40 @@ read_flag(const GgufFile *file, const char *name, uint32_t bit,
 	return ENGINE_OK;
 }
 
+/*
+ * Keys of ours, for what tokenizer.json can say and the keys of other engines
+ * cannot: normalising and merging other than the name of the pre-tokenizer
+ * means, and how SPM goes about merges and the space before a text.
+ */
+static EngineCode
+read_own_flags(const GgufFile *file, TokenizerSection *layout,
+			   EngineStatus *status)
+{
+	if (layout->model == TOKENIZER_BPE)
+	{
+		ENGINE_TRY(read_flag(file, "tokenizer.llm.nfc", TOKENIZER_NFC,
+							 layout, status));
+		return read_flag(file, "tokenizer.llm.ignore_merges",
+						 TOKENIZER_IGNORE_MERGES, layout, status);
+	}
+	if (layout->model != TOKENIZER_SPM)
+		return ENGINE_OK;
+	ENGINE_TRY(read_flag(file, "tokenizer.llm.merges", TOKENIZER_BY_MERGES,
+						 layout, status));
+	ENGINE_TRY(read_flag(file, "tokenizer.llm.prefix_first",
+						 TOKENIZER_PREFIX_FIRST, layout, status));
+	return read_flag(file, "tokenizer.llm.prefix_once",
+					 TOKENIZER_PREFIX_ONCE, layout, status);
+}
+
+/* Are there merges in the section? */
+static bool
+has_merges(const TokenizerSection *layout)
+{
+	return layout->model == TOKENIZER_BPE ||
+		(layout->flags & TOKENIZER_BY_MERGES) != 0;
+}
+
 static EngineCode
 read_flags(const GgufFile *file, TokenizerSection *layout,
 		   EngineStatus *status)
@@ -225,8 +259,9 @@ read_flags(const GgufFile *file, TokenizerSection *layout,
 						 TOKENIZER_ADD_SEPARATOR, layout, status));
 	ENGINE_TRY(read_flag(file, PREFIX "remove_extra_whitespaces",
 						 TOKENIZER_TRIM_SPACES, layout, status));
-	return read_flag(file, PREFIX "add_space_prefix", TOKENIZER_SPACE_PREFIX,
-					 layout, status);
+	ENGINE_TRY(read_flag(file, PREFIX "add_space_prefix",
+						 TOKENIZER_SPACE_PREFIX, layout, status));
+	return read_own_flags(file, layout, status);
 }
 
 /*
@@ -326,7 +361,7 @@ find_arrays(const GgufFile *file, TokenizerPlan *plan, int32_t n_rows,
 						  &plan->merges, status));
 	if (plan->tokens == NULL)
 		missing = PREFIX "tokens";
-	else if (model == TOKENIZER_BPE && plan->merges == NULL)
+	else if (has_merges(&plan->layout) && plan->merges == NULL)
 		missing = PREFIX "merges";
 	else
 	{
@@ -497,7 +532,7 @@ lay_out(TokenizerPlan *plan)
 		tables->rules = place(layout, tables->n_rules, sizeof(uint32_t));
 		tables->replacements = place(layout, tables->n_replacements, 1);
 	}
-	if (layout->model == TOKENIZER_BPE)
+	if (has_merges(layout))
 	{
 		layout->merge_mask = hash_slots(plan->merges->count) - 1;
 		layout->merges = place(layout, layout->merge_mask + 1,

@@ -76,7 +76,7 @@ static const Recipe wordpiece = {
 	.model = "bert",
 	.n_tokens = 10,
 	.tokens = {"[PAD]", "[UNK]", "[CLS]", "[SEP]", "\xE2\x96\x81" "a", "b",
-		"\xE2\x96\x81" "ab", "c", "\xE2\x96\x81", "<x>"},
+	"\xE2\x96\x81" "ab", "c", "\xE2\x96\x81", "<x>"},
 	.n_types = 10, .types = {3, 2, 3, 3, 1, 1, 1, 1, 1, 4},
 	.types_element = GGUF_I32,
 	.n_scores = -1, .scores_element = GGUF_F32, .n_merges = -1,

@@ -96,7 +96,10 @@ def train_spm(lines):
 
 
 def train_wordpiece(lines, lowercase):
-    """Tokens of a WordPiece vocabulary, special ones first."""
+    """Tokens of a WordPiece vocabulary, special ones first.
+
+    The trainer breaks ties at random, so every run gives another one.
+    """
     tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer(
         strip_accents=lowercase, lowercase=lowercase)

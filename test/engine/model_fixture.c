@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * model_fixture.c
- *	  A GGUF file as an image in memory, for tests and the benchmark.
+ *	  A model as an image in memory, for tests and the benchmark.
  *
  *-------------------------------------------------------------------------
  */
@@ -23,6 +23,33 @@ give_up(const char *path, const char *why)
 	exit(2);
 }
 
+/* name is for messages; nothing of source is needed afterwards. */
+static void
+build_image(ModelFixture *fixture, ByteSource *source, const char *name)
+{
+	ImagePlan	plan;
+	EngineStatus status;
+	EngineArena planning;
+
+	engine_arena_init(&fixture->arena, &engine_malloc, 0);
+	engine_arena_init(&planning, &engine_malloc, 0);
+	if (image_plan(source, &planning, NULL, &plan, &status) != ENGINE_OK)
+		give_up(name, status.message);
+	fixture->mapped = plan.size;
+	fixture->image = mmap(NULL, plan.size, PROT_READ | PROT_WRITE,
+						  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (fixture->image == MAP_FAILED)
+		give_up(name, "no memory for the image");
+	madvise(fixture->image, plan.size, MADV_HUGEPAGE);
+	if (image_build(&plan, source, &planning, NULL, NULL, NULL,
+					fixture->image, &status) != ENGINE_OK)
+		give_up(name, status.message);
+	engine_arena_free(&planning);
+	if (fixture->image->tokenizer != 0)
+		tokenizer_open(image_at(fixture->image, fixture->image->tokenizer),
+					   &fixture->tokenizer);
+}
+
 void
 model_fixture_open(ModelFixture *fixture, const char *path)
 {
@@ -30,9 +57,6 @@ model_fixture_open(ModelFixture *fixture, const char *path)
 	struct stat info;
 	void	   *bytes;
 	ByteSource	source;
-	ImagePlan	plan;
-	EngineStatus status;
-	EngineArena planning;
 
 	if (file < 0 || fstat(file, &info) != 0)
 		give_up(path, "cannot be opened");
@@ -41,25 +65,24 @@ model_fixture_open(ModelFixture *fixture, const char *path)
 	if (bytes == MAP_FAILED)
 		give_up(path, "cannot be mapped");
 	memory_source(&source, bytes, info.st_size);
-
-	engine_arena_init(&fixture->arena, &engine_malloc, 0);
-	engine_arena_init(&planning, &engine_malloc, 0);
-	if (image_plan(&source, &planning, NULL, &plan, &status) != ENGINE_OK)
-		give_up(path, status.message);
-	fixture->mapped = plan.size;
-	fixture->image = mmap(NULL, plan.size, PROT_READ | PROT_WRITE,
-						  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	madvise(fixture->image, plan.size, MADV_HUGEPAGE);
-	if (fixture->image == MAP_FAILED)
-		give_up(path, "no memory for the image");
-	if (image_build(&plan, &source, &planning, NULL, NULL, NULL,
-					fixture->image, &status) != ENGINE_OK)
-		give_up(path, status.message);
-	engine_arena_free(&planning);
+	build_image(fixture, &source, path);
 	munmap(bytes, info.st_size);
-	if (fixture->image->tokenizer != 0)
-		tokenizer_open(image_at(fixture->image, fixture->image->tokenizer),
-					   &fixture->tokenizer);
+}
+
+void
+model_fixture_open_folder(ModelFixture *fixture, ModelFolder *folder,
+						  int quantization)
+{
+	EngineArena arena;
+	EngineStatus status;
+	ByteSource *source;
+
+	engine_arena_init(&arena, &engine_malloc, 0);
+	if (hugging_face_open(folder, quantization, &arena, NULL, &source,
+						  &status) != ENGINE_OK)
+		give_up("folder", status.message);
+	build_image(fixture, source, "folder");
+	engine_arena_free(&arena);
 }
 
 void

@@ -1,13 +1,14 @@
 /*-------------------------------------------------------------------------
  *
  * model_fixture.h
- *	  A GGUF file as an image in memory, for tests and the benchmark.
+ *	  A model as an image in memory, for tests and the benchmark.
  *
  *-------------------------------------------------------------------------
  */
 #ifndef MODEL_FIXTURE_H
 #define MODEL_FIXTURE_H
 
+#include "formats/hugging_face.h"
 #include "model/kv.h"
 #include "model/transformer.h"
 
@@ -24,6 +25,10 @@ typedef struct ModelFixture
  * server keeps it.  Prints the status and exits on failure.
  */
 extern void model_fixture_open(ModelFixture *fixture, const char *path);
+
+/* The same of a Hugging Face folder; quantization as hugging_face_open(). */
+extern void model_fixture_open_folder(ModelFixture *fixture,
+									  ModelFolder *folder, int quantization);
 extern void model_fixture_close(ModelFixture *fixture);
 
 /* A pool of pages over malloc, counting those in use. */

@@ -25,7 +25,7 @@
 
 #define MOST_NODES (8 * 1024 * 1024)
 #define MOST_UNITS (1 << 24)	/* bits of a base in UnigramUnit.link */
-#define MOST_OPEN 32			/* blocks */
+#define MOST_OPEN 8			/* blocks */
 #define BLOCK 256				/* places */
 #define LEAF_BASE 1
 #define POLL_EVERY 16384		/* nodes */

@@ -372,7 +372,7 @@ test_llama(void **state)
 		{"blk.1.attn_q.weight", "model.layers.1.self_attn.q_proj.weight",
 		TYPE_BF16, 24, 8, permuted, 0},
 		{"blk.1.ffn_norm.weight",
-		"model.layers.1.post_attention_layernorm.weight", TYPE_F32, 0, 8,
+			"model.layers.1.post_attention_layernorm.weight", TYPE_F32, 0, 8,
 		plainly, 0},
 		{"output_norm.weight", "model.norm.weight", TYPE_F32, 0, 8, plainly,
 		0},
@@ -477,31 +477,28 @@ test_gpt2(void **state)
 	close_folder(&self);
 }
 
+#define IN_LAYER "language_model.model.layers.0."
+
 static void
 test_gemma(void **state)
 {
 	static const Wanted wanted[] = {
-		{"blk.0.attn_norm.weight",
-		"language_model.model.layers.0.input_layernorm.weight", TYPE_F32, 0,
-		8, plainly, 1},
-		{"blk.0.post_attention_norm.weight",
-		"language_model.model.layers.0.post_attention_layernorm.weight",
+		{"blk.0.attn_norm.weight", IN_LAYER "input_layernorm.weight",
 		TYPE_F32, 0, 8, plainly, 1},
-		{"blk.0.ffn_norm.weight",
-		"language_model.model.layers.0.pre_feedforward_layernorm.weight",
+		{"blk.0.post_attention_norm.weight",
+			IN_LAYER "post_attention_layernorm.weight",
+		TYPE_F32, 0, 8, plainly, 1},
+		{"blk.0.ffn_norm.weight", IN_LAYER "pre_feedforward_layernorm.weight",
 		TYPE_F32, 0, 8, plainly, 1},
 		{"blk.0.post_ffw_norm.weight",
-		"language_model.model.layers.0.post_feedforward_layernorm.weight",
+			IN_LAYER "post_feedforward_layernorm.weight",
 		TYPE_F32, 0, 8, plainly, 1},
-		{"blk.0.attn_q_norm.weight",
-		"language_model.model.layers.0.self_attn.q_norm.weight", TYPE_F32, 0,
-		6, plainly, 1},
-		{"blk.0.attn_k_norm.weight",
-		"language_model.model.layers.0.self_attn.k_norm.weight", TYPE_F32, 0,
-		6, plainly, 1},
-		{"blk.0.attn_q.weight",
-		"language_model.model.layers.0.self_attn.q_proj.weight", TYPE_F32,
-		24, 8, plainly, 0},
+		{"blk.0.attn_q_norm.weight", IN_LAYER "self_attn.q_norm.weight",
+		TYPE_F32, 0, 6, plainly, 1},
+		{"blk.0.attn_k_norm.weight", IN_LAYER "self_attn.k_norm.weight",
+		TYPE_F32, 0, 6, plainly, 1},
+		{"blk.0.attn_q.weight", IN_LAYER "self_attn.q_proj.weight",
+		TYPE_F32, 24, 8, plainly, 0},
 		{"output_norm.weight", "language_model.model.norm.weight", TYPE_F32,
 		0, 8, plainly, 1},
 	};
@@ -526,18 +523,18 @@ test_gemma(void **state)
 	close_folder(&self);
 }
 
+#define POSITIONS "roberta.embeddings.position_embeddings.weight"
+
 static void
 test_roberta(void **state)
 {
 	static const Wanted passed[] = {
-		{"position_embd.weight",
-		"roberta.embeddings.position_embeddings.weight", TYPE_F16, 16, 8,
-		two_skipped, 0},
+		{"position_embd.weight", POSITIONS, TYPE_F16, 16, 8, two_skipped,
+		0},
 	};
 	static const Wanted converted[] = {
-		{"position_embd.weight",
-		"roberta.embeddings.position_embeddings.weight", TYPE_F32, 16, 8,
-		two_skipped, 0},
+		{"position_embd.weight", POSITIONS, TYPE_F32, 16, 8, two_skipped,
+		0},
 	};
 	Folder		self;
 
@@ -546,8 +543,7 @@ test_roberta(void **state)
 	{
 		open_folder(&self, HF_ROBERTA, "bert");
 		self.model.first_position = 2;
-		add_matrix(&self, "roberta.embeddings.position_embeddings.weight",
-				   SAFE_F16, 18, 8);
+		add_matrix(&self, POSITIONS, SAFE_F16, 18, 8);
 		convert(&self, i == 0 ? HF_KEEP : TYPE_Q8_0);
 		if (i == 0)
 			EXPECT(&self, passed);

@@ -258,7 +258,7 @@ break_file(FolderFixture *fixture, const char *name, uint8_t *bytes,
 		bytes[at] = (uint8_t) values[at % sizeof(values)];
 		folder_fixture_add(fixture, name, bytes, size);
 		if (try_folder(fixture, HF_KEEP) != ENGINE_OK)
-			++*refused;
+			*refused += 1;
 		bytes[at] = saved;
 	}
 	folder_fixture_add(fixture, name, bytes, size);

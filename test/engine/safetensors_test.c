@@ -27,14 +27,13 @@
 #define BUDGET ((size_t) 64 << 20)
 
 /* Six tensors of 44 bytes, not in the order of their names */
-static const char valid_header[] =
-	"{\"__metadata__\":{\"format\":\"pt\"},"
-	"\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
-	"\"a\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[24,30]},"
-	"\"none\":{\"dtype\":\"I64\",\"shape\":[0,4],\"data_offsets\":[30,30]},"
-	"\"scalar\":{\"shape\":[],\"data_offsets\":[30,32],\"dtype\":\"BF16\"},"
-	"\"d\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[32,40]},"
-	"\"c\":{\"dtype\":\"I32\",\"shape\":[1,1],\"data_offsets\":[40,44]}}  ";
+static const char valid_header[] = "{\"__metadata__\":{\"format\":\"pt\"},"
+"\"b\":{\"dtype\":\"F32\",\"shape\":[2,3],\"data_offsets\":[0,24]},"
+"\"a\":{\"dtype\":\"F16\",\"shape\":[3],\"data_offsets\":[24,30]},"
+"\"none\":{\"dtype\":\"I64\",\"shape\":[0,4],\"data_offsets\":[30,30]},"
+"\"scalar\":{\"shape\":[],\"data_offsets\":[30,32],\"dtype\":\"BF16\"},"
+"\"d\":{\"dtype\":\"F64\",\"shape\":[1],\"data_offsets\":[32,40]},"
+"\"c\":{\"dtype\":\"I32\",\"shape\":[1,1],\"data_offsets\":[40,44]}}  ";
 
 static const float six[] = {1.0f, -2.0f, 0.5f, 3.25f, 0.0f, 1e30f};
 
@@ -253,10 +252,10 @@ static const HeaderCase header_cases[] = {
 	{"{\"a\\u0000b\":{\"dtype\":\"F32\",\"shape\":[4],"
 	"\"data_offsets\":[0,16]}}", 16, ENGINE_CORRUPT, "zero byte"},
 	{"{\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},"
-	"\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16,
+		"\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]}}", 16,
 	ENGINE_CORRUPT, "occurs twice"},
 	{"{\"t\":{\"dtype\":\"F32\",\"shape\":[4],\"data_offsets\":[0,16]},"
-	"\"\\u0074\":{\"dtype\":\"F32\",\"shape\":[4],"
+		"\"\\u0074\":{\"dtype\":\"F32\",\"shape\":[4],"
 	"\"data_offsets\":[0,16]}}", 16, ENGINE_CORRUPT, "occurs twice"},
 
 	/* metadata */
@@ -337,20 +336,20 @@ static const HeaderCase header_cases[] = {
 	{T("\"F32\"", "[4]", "[0,16]"), 17, ENGINE_CORRUPT, "1 bytes that"},
 	{"{}", 1, ENGINE_CORRUPT, "belong to no tensor"},
 	{"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
-	"\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[3,7]}}", 7,
+		"\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[3,7]}}", 7,
 	ENGINE_CORRUPT, "\"b\" shares bytes"},
 	{"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
-	"\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4,
+		"\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]}}", 4,
 	ENGINE_CORRUPT, "shares bytes"},
 	{"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
-	"\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[5,7]}}", 7,
+		"\"b\":{\"dtype\":\"U8\",\"shape\":[2],\"data_offsets\":[5,7]}}", 7,
 	ENGINE_CORRUPT, "\"b\" does not begin"},
 	{"{\"a\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
-	"\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[2,2]}}", 4,
+		"\"b\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[2,2]}}", 4,
 	ENGINE_CORRUPT, "shares bytes"},
 	{"{\"b\":{\"dtype\":\"U8\",\"shape\":[4],\"data_offsets\":[0,4]},"
-	"\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},"
-	"\"c\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[4,4]}}", 4,
+		"\"a\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[0,0]},"
+		"\"c\":{\"dtype\":\"U8\",\"shape\":[0],\"data_offsets\":[4,4]}}", 4,
 	ENGINE_OK, ""},
 };
 

@@ -13,6 +13,7 @@
 #include "base/border.h"
 #include "formats/safetensors_sort.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define MAX_INDEX ((size_t) 64 << 20)
@@ -46,14 +47,11 @@ static EngineCode
 file_name(const char *prefix, const char *name, char *buf, size_t size,
 		  EngineStatus *status)
 {
-	size_t		prefix_length = strlen(prefix);
-	size_t		length = strlen(name);
+	int			length = snprintf(buf, size, "%s%s", prefix, name);
 
-	if (prefix_length + length >= size)
+	if (length < 0 || (size_t) length >= size)
 		return engine_fail(status, ENGINE_CORRUPT,
 						   "name of a file of the model folder is too long");
-	memcpy(buf, prefix, prefix_length);
-	memcpy(buf + prefix_length, name, length + 1);
 	return ENGINE_OK;
 }
 

@@ -314,6 +314,8 @@ hf_put_unigram(HfTokenizer *self)
 	gguf_put_text(writer, HF_PREFIX "pre", "default");
 	gguf_put_bool(writer, HF_PREFIX "add_space_prefix", true);
 	gguf_put_bool(writer, HF_PREFIX "remove_extra_whitespaces", true);
+	if (!steps.words)
+		gguf_put_bool(writer, "tokenizer.llm.spaces_only", true);
 	if (steps.charsmap != NULL && steps.charsmap[0] != '\0')
 	{
 		ENGINE_TRY(decode_base64(self, steps.charsmap, &charsmap, &n));

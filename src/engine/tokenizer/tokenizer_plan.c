@@ -209,7 +209,8 @@ read_flag(const GgufFile *file, const char *name, uint32_t bit,
 /*
  * Keys of ours, for what tokenizer.json can say and the keys of other engines
  * cannot: normalising and merging other than the name of the pre-tokenizer
- * means, and how SPM goes about merges and the space before a text.
+ * means, how SPM goes about merges and the space before a text, and what white
+ * space is to Unigram.
  */
 static EngineCode
 read_own_flags(const GgufFile *file, TokenizerSection *layout,
@@ -222,6 +223,9 @@ read_own_flags(const GgufFile *file, TokenizerSection *layout,
 		return read_flag(file, "tokenizer.llm.ignore_merges",
 						 TOKENIZER_IGNORE_MERGES, layout, status);
 	}
+	if (layout->model == TOKENIZER_UNIGRAM)
+		return read_flag(file, "tokenizer.llm.spaces_only",
+						 TOKENIZER_SPACES_ONLY, layout, status);
 	if (layout->model != TOKENIZER_SPM)
 		return ENGINE_OK;
 	ENGINE_TRY(read_flag(file, "tokenizer.llm.merges", TOKENIZER_BY_MERGES,

@@ -15,7 +15,10 @@
  * and before each U+2581; every word gets a space in front unless it has one
  * (WhitespaceSplit and Metaspace, prepend "always").  Without
  * TOKENIZER_SPACE_PREFIX the first word of a stretch gets none.  Without
- * TOKENIZER_TRIM_SPACES a stretch is one word, as in SentencePiece.
+ * TOKENIZER_TRIM_SPACES a stretch is one word, as in SentencePiece.  With
+ * TOKENIZER_SPACES_ONLY too, white space at the end is stripped, and of the
+ * rest only U+0020 counts, a run of which is one U+2581 (Strip, Replace
+ * " {2,}" and Metaspace).
  *
  * Ill-formed bytes are U+FFFD.
  *
@@ -41,6 +44,8 @@ typedef struct WordCutter
 {
 	Encoder    *encoder;
 	bool		trim;
+	bool		any_space;		/* drops all white space */
+	bool		after_space;
 	bool		prefix;			/* the next word gets a space in front */
 	bool		in_word;
 } WordCutter;
@@ -63,8 +68,16 @@ put_character(WordCutter *cutter, const char *bytes, size_t length,
 	bool		space = length == LOWER_BLOCK_LENGTH &&
 		memcmp(bytes, LOWER_BLOCK, LOWER_BLOCK_LENGTH) == 0;
 
-	if (cutter->trim && (unicode_class(code) & UNICODE_SPACE))
+	if (cutter->trim && cutter->any_space &&
+		(unicode_class(code) & UNICODE_SPACE))
 		return cutter->in_word ? end_word(cutter) : ENGINE_OK;
+	if (!cutter->any_space && code == ' ')
+	{
+		if (cutter->after_space)
+			return ENGINE_OK;
+		space = true;			/* a run is one U+2581 */
+	}
+	cutter->after_space = code == ' ';
 	if (cutter->trim && space && cutter->in_word)
 		ENGINE_TRY(end_word(cutter));
 	if (!cutter->in_word && cutter->prefix && !(cutter->trim && space))
@@ -212,6 +225,26 @@ put_cluster(WordCutter *cutter, const char **text, const char *end)
 	}
 }
 
+/* Length without the white space at the end (Strip) */
+static size_t
+stripped_length(const char *text, size_t length)
+{
+	while (length > 0)
+	{
+		size_t		start = length - 1;
+		uint32_t	code;
+
+		while (start > 0 && length - start < UTF8_LONGEST &&
+			   utf8_continues(text[start]))
+			start--;
+		if (utf8_decode(text + start, length - start, &code) <= 0 ||
+			!(unicode_class(code) & UNICODE_SPACE))
+			break;
+		length = start;
+	}
+	return length;
+}
+
 EngineCode
 unigram_encode(Encoder *encoder, const char *text, size_t length)
 {
@@ -219,9 +252,11 @@ unigram_encode(Encoder *encoder, const char *text, size_t length)
 	WordCutter	cutter = {
 		.encoder = encoder,
 		.trim = (flags & TOKENIZER_TRIM_SPACES) != 0,
+		.any_space = (flags & TOKENIZER_SPACES_ONLY) == 0,
 		.prefix = (flags & TOKENIZER_SPACE_PREFIX) != 0
 	};
-	const char *end = text + length;
+	const char *end = text + (cutter.any_space ? length :
+							  stripped_length(text, length));
 	const char *poll = text;
 
 	encoder->after_unknown = false;

@@ -27,34 +27,34 @@ SELECT id, title, body, embedding IS NOT NULL AS embedded,
 FROM doc;
 
 -- INSERT: NULLs are skipped, an empty text is a text
-INSERT INTO doc VALUES (1, 'bread', 'how to bake'), (2, 'title', NULL),
-	(3, NULL, 'body'), (4, NULL, NULL), (5, '', NULL), (6, '', 'x');
+INSERT INTO doc VALUES (1, 'model', 'the answer'), (2, 'token', NULL),
+	(3, NULL, 'search'), (4, NULL, NULL), (5, '', NULL), (6, '', 'x');
 SELECT * FROM doc_check ORDER BY id;
 
 -- COPY, INSERT ... SELECT
 COPY doc (id, title, body) FROM STDIN;
-7	copied	row
-8	copied	\N
+7	search	index
+8	search	\N
 \.
 INSERT INTO doc (id, title, body)
-SELECT i, 'title ' || i, 'body' FROM generate_series(9, 12) AS i;
+SELECT i, 'token ' || chr(88 + i), 'a text' FROM generate_series(9, 12) AS i;
 SELECT count(*), bool_and(embedded) AS embedded, bool_and(good) AS good
 FROM doc_check WHERE id >= 7;
 
 -- UPDATE: of one text, to NULL, back
-UPDATE doc SET title = 'cake' WHERE id = 1;
+UPDATE doc SET title = 'memory' WHERE id = 1;
 UPDATE doc SET body = NULL WHERE id = 3;
-UPDATE doc SET title = 'now' WHERE id = 4;
+UPDATE doc SET title = 'machine' WHERE id = 4;
 SELECT * FROM doc_check WHERE id IN (1, 3, 4) ORDER BY id;
 
 -- a vector that is removed comes back; one that is given stays until a text
 -- changes
 UPDATE doc SET embedding = NULL WHERE id = 1;
 UPDATE doc SET embedding = '{1,2}' WHERE id = 2;
-INSERT INTO doc VALUES (13, 'given', NULL, '{3,4}');
+INSERT INTO doc VALUES (13, 'weights', NULL, '{3,4}');
 SELECT id, embedding FROM doc WHERE embedding = '{1,2}' OR id = 13
 ORDER BY id;
-UPDATE doc SET title = 'changed', embedding = '{1,2}' WHERE id IN (2, 13);
+UPDATE doc SET title = 'answers', embedding = '{1,2}' WHERE id IN (2, 13);
 SELECT count(*), bool_and(good) AS good FROM doc_check;
 
 -- ON CONFLICT, which fires the trigger twice for a row but embeds a text once;
@@ -62,11 +62,11 @@ SELECT count(*), bool_and(good) AS good FROM doc_check;
 SELECT uses() AS before \gset
 INSERT INTO doc VALUES (1, 'a', 'b'), (14, 'c', 'd')
 ON CONFLICT (id) DO UPDATE SET title = excluded.title, body = 'other';
-INSERT INTO doc VALUES (14, 'e', 'f')
+INSERT INTO doc VALUES (14, 'g', 'f')
 ON CONFLICT (id) DO UPDATE SET title = excluded.title, body = excluded.body;
 SELECT uses() - :before AS uses;
 INSERT INTO doc VALUES (1, 'a', 'b') ON CONFLICT DO NOTHING;
-MERGE INTO doc USING (VALUES (1, 'merged'), (15, 'new')) AS v (id, title)
+MERGE INTO doc USING (VALUES (1, 'nothing'), (15, 'numbers')) AS v (id, title)
 	ON doc.id = v.id
 WHEN MATCHED THEN UPDATE SET title = v.title
 WHEN NOT MATCHED THEN INSERT (id, title) VALUES (v.id, v.title);
@@ -76,14 +76,14 @@ SELECT count(*), bool_and(good) AS good FROM doc_check;
 -- What is not to be embedded does not touch the model: it is away
 SELECT llm.rename_model('tr', 'away');
 UPDATE doc SET note = 'x', title = title, body = body;
-UPDATE doc SET title = 'merged', embedding = embedding WHERE id = 1;
+UPDATE doc SET title = 'nothing', embedding = embedding WHERE id = 1;
 UPDATE doc SET title = NULL WHERE id = 3;
 INSERT INTO doc VALUES (16, NULL, NULL, NULL),
-	(17, 'given', NULL, '{5,6}');
+	(17, 'weights', NULL, '{5,6}');
 SELECT id, embedding IS NULL AS no_vector FROM doc WHERE id IN (3, 16, 17)
 ORDER BY id;
-UPDATE doc SET title = 'y' WHERE id = 1;
-INSERT INTO doc VALUES (18, 'y');
+UPDATE doc SET title = 'w' WHERE id = 1;
+INSERT INTO doc VALUES (18, 'w');
 SELECT llm.rename_model('away', 'tr');
 DELETE FROM doc WHERE id = 17;
 SELECT count(*), bool_and(good) AS good FROM doc_check;
@@ -92,7 +92,7 @@ SELECT count(*), bool_and(good) AS good FROM doc_check;
 ALTER TABLE doc ALTER body SET STORAGE EXTERNAL;
 INSERT INTO doc (id, title, body, embedding)
 VALUES (20, 'long', repeat('long ', 10000), '{7,8}');
-UPDATE doc SET note = 'y' WHERE id = 20;
+UPDATE doc SET note = 'w' WHERE id = 20;
 SELECT embedding FROM doc WHERE id = 20;
 DELETE FROM doc WHERE id = 20;
 
@@ -110,7 +110,7 @@ SELECT "Ti tle", "The Vector"::real[] =
 	wanted("Ti tle", padded::text, name::text, said) AS good
 FROM "Odd ""Names";
 ALTER TABLE "Odd ""Names" ALTER "The Vector" TYPE numeric(8, 4)[];
-UPDATE "Odd ""Names" SET said = 'e';
+UPDATE "Odd ""Names" SET said = 'g';
 SELECT "Ti tle", "The Vector" = wanted("Ti tle", padded::text, name::text,
 	said)::numeric(8, 4)[] AS good
 FROM "Odd ""Names";
@@ -144,17 +144,17 @@ ALTER TABLE part ATTACH PARTITION part_2 FOR VALUES FROM (100) TO (200);
 CREATE TRIGGER embed BEFORE INSERT OR UPDATE ON part
 	FOR EACH ROW EXECUTE FUNCTION llm.embed_trigger('embedding', 'tr', 'body');
 ALTER TABLE part DROP COLUMN junk;
-INSERT INTO part VALUES (1, 'one'), (101, 'two'), (2, 'three'), (102, 'four');
+INSERT INTO part VALUES (1, 'model'), (101, 'memory'), (2, 'search'), (102, 'answer');
 COPY part (id, body) FROM STDIN;
-3	five
-103	six
-4	seven
+3	token
+103	index
+4	machine
 \.
 UPDATE part SET body = body || '!' WHERE id IN (1, 101);
 SELECT llm.rename_model('tr', 'away');
 UPDATE part SET id = id + 100 WHERE id IN (1, 4);
 SELECT llm.rename_model('away', 'tr');
-UPDATE part SET id = id - 100, body = 'moved' WHERE id = 102;
+UPDATE part SET id = id - 100, body = 'others' WHERE id = 102;
 SELECT tableoid::regclass, id, body, embedding = wanted(body) AS good
 FROM part ORDER BY id, body;
 
@@ -193,7 +193,7 @@ CREATE FUNCTION evil.array_to_string(text[], text) RETURNS text
 LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''called''; END';
 SET search_path = evil, pg_catalog, public;
 INSERT INTO doc VALUES (42, 'x');
-UPDATE doc SET title = 'y' WHERE id OPERATOR(pg_catalog.=) 42;
+UPDATE doc SET title = 'w' WHERE id OPERATOR(pg_catalog.=) 42;
 RESET search_path;
 
 -- Errors

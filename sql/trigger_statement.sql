@@ -30,40 +30,43 @@ SELECT id, title, body, embedding IS NOT NULL AS embedded,
 FROM doc;
 
 -- INSERT: NULLs are skipped, an empty text is a text
-INSERT INTO doc VALUES (1, 'bread', 'how to bake'), (2, 'title', NULL),
-	(3, NULL, 'body'), (4, NULL, NULL), (5, '', NULL), (6, '', 'x');
+INSERT INTO doc VALUES (1, 'model', 'the answer'), (2, 'token', NULL),
+	(3, NULL, 'search'), (4, NULL, NULL), (5, '', NULL), (6, '', 'x');
 SELECT * FROM doc_check ORDER BY id;
 
 -- all rows of a statement are one use of the model
 SELECT uses() AS before \gset
 INSERT INTO doc (id, title, body)
-SELECT i, 'title ' || i, 'body' FROM generate_series(100, 199) AS i;
+SELECT i, 'token ' || translate(i::text, '0123456789', 'abcdfgiklm'), 'a text'
+FROM generate_series(100, 199) AS i;
 SELECT uses() - :before AS uses;
 COPY doc (id, title, body) FROM STDIN;
-7	copied	row
-8	copied	\N
-9	C\\D	back'slash
+7	search	index
+8	search	\N
+9	C\\D	a'b
 \.
 SELECT uses() - :before AS uses;
 SELECT count(*), bool_and(good) AS good FROM doc_check;
 
 -- more than one slice
 SELECT uses() AS before \gset
-INSERT INTO doc (id, title) SELECT i, i % 10 FROM generate_series(1001, 6000) AS i;
+INSERT INTO doc (id, title)
+SELECT i, translate((i % 10)::text, '0123456789', 'abcdfgiklm')
+FROM generate_series(1001, 6000) AS i;
 SELECT uses() - :before > 1 AS slices;
 SELECT count(*), count(embedding) AS embedded,
-	count(DISTINCT embedding) > 1 AS kinds
+	count(DISTINCT embedding) AS kinds
 FROM doc WHERE id > 1000;
 SELECT bool_and(good) AS good FROM doc_check WHERE id > 5990;
 DELETE FROM doc WHERE id > 1000;
 
 -- UPDATE: of one text, to NULL, back; a vector that is removed comes back,
 -- one that is given stays until a text changes
-UPDATE doc SET title = CASE id WHEN 1 THEN 'cake' WHEN 4 THEN 'now' END
+UPDATE doc SET title = CASE id WHEN 1 THEN 'memory' WHEN 4 THEN 'machine' END
 WHERE id IN (1, 2, 4);
 UPDATE doc SET embedding = NULL WHERE id = 3;
 UPDATE doc SET embedding = '{1,2}' WHERE id = 5;
-INSERT INTO doc VALUES (10, 'given', NULL, '{3,4}');
+INSERT INTO doc VALUES (10, 'weights', NULL, '{3,4}');
 SELECT * FROM doc_check WHERE id <= 10 ORDER BY id;
 UPDATE doc SET title = title || '!', embedding = '{1,2}' WHERE id IN (5, 10);
 SELECT count(*), bool_and(good) AS good FROM doc_check;
@@ -76,7 +79,7 @@ SELECT * FROM doc_check WHERE id = 2;
 -- ON CONFLICT, MERGE
 INSERT INTO doc VALUES (1, 'a', 'b'), (14, 'c', 'd')
 ON CONFLICT (id) DO UPDATE SET title = excluded.title, body = 'other';
-MERGE INTO doc USING (VALUES (1, 'merged'), (15, 'new')) AS v (id, title)
+MERGE INTO doc USING (VALUES (1, 'nothing'), (15, 'numbers')) AS v (id, title)
 	ON doc.id = v.id
 WHEN MATCHED THEN UPDATE SET title = v.title
 WHEN NOT MATCHED THEN INSERT (id, title) VALUES (v.id, v.title);
@@ -91,10 +94,10 @@ SELECT count(*), bool_and(good) AS good FROM doc_check;
 SELECT llm.rename_model('ts', 'away');
 UPDATE doc SET note = 'x', title = title, body = body;
 UPDATE doc SET title = 'x' WHERE false;
-INSERT INTO doc VALUES (16, NULL, NULL, NULL), (17, 'given', NULL, '{5,6}');
+INSERT INTO doc VALUES (16, NULL, NULL, NULL), (17, 'weights', NULL, '{5,6}');
 UPDATE doc SET embedding = '{7,8}' WHERE id = 17;
-UPDATE doc SET title = 'y' WHERE id = 1;
-INSERT INTO doc VALUES (18, 'y');
+UPDATE doc SET title = 'w' WHERE id = 1;
+INSERT INTO doc VALUES (18, 'w');
 SELECT llm.rename_model('away', 'ts');
 DELETE FROM doc WHERE id = 17;
 SELECT count(*), bool_and(good) AS good FROM doc_check;
@@ -102,9 +105,9 @@ SELECT count(*), bool_and(good) AS good FROM doc_check;
 -- Triggers beside ours: one that changes the row after it was written, so that
 -- its text is not the one in the table of new rows; one that counts statements
 CREATE TABLE updates (n integer);
-CREATE FUNCTION shout() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION extend() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	UPDATE doc SET title = upper(title) WHERE id = new.id;
+	UPDATE doc SET title = title || ' machine' WHERE id = new.id;
 	RETURN NULL;
 END
 $$;
@@ -114,21 +117,21 @@ BEGIN
 	RETURN NULL;
 END
 $$;
-CREATE TRIGGER a_shout AFTER INSERT ON doc FOR EACH ROW
-	EXECUTE FUNCTION shout();
-INSERT INTO doc VALUES (20, 'loud'), (21, 'louder');
+CREATE TRIGGER a_extend AFTER INSERT ON doc FOR EACH ROW
+	EXECUTE FUNCTION extend();
+INSERT INTO doc VALUES (20, 'text'), (21, 'token');
 SELECT * FROM doc_check WHERE id IN (20, 21) ORDER BY id;
-DROP TRIGGER a_shout ON doc;
+DROP TRIGGER a_extend ON doc;
 CREATE TRIGGER count AFTER UPDATE ON doc FOR EACH STATEMENT
 	EXECUTE FUNCTION count_update();
-INSERT INTO doc VALUES (22, 'x'), (23, 'y');
-UPDATE doc SET title = 'z' WHERE id = 22;
+INSERT INTO doc VALUES (22, 'x'), (23, 'w');
+UPDATE doc SET title = 'k' WHERE id = 22;
 SELECT count(*) AS updates FROM updates;
 DROP TRIGGER count ON doc;
 -- one that our UPDATE fires, and that changes another row's text
 CREATE FUNCTION follow() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-	UPDATE doc SET title = title || ' too' WHERE id = 23;
+	UPDATE doc SET title = title || ' model' WHERE id = 23;
 	RETURN NULL;
 END
 $$;
@@ -150,7 +153,7 @@ INSERT INTO doc VALUES (24, 'x');
 \set VERBOSITY default
 DROP TRIGGER fail ON doc;
 INSERT INTO doc VALUES (24, 'x');
-UPDATE doc SET title = 'y' WHERE id = 24;
+UPDATE doc SET title = 'w' WHERE id = 24;
 SELECT * FROM doc_check WHERE id = 24;
 -- two models
 ALTER TABLE doc ADD embedding_2 double precision[];
@@ -162,11 +165,11 @@ CREATE TRIGGER embed_update_2 AFTER UPDATE ON doc
 	REFERENCING OLD TABLE AS o NEW TABLE AS n
 	FOR EACH STATEMENT EXECUTE FUNCTION
 	llm.embed_statement_trigger('embedding_2', 'ts', 'title');
-INSERT INTO doc VALUES (25, 'x', 'y');
-UPDATE doc SET body = 'z' WHERE id = 25;
+INSERT INTO doc VALUES (25, 'x', 'w');
+UPDATE doc SET body = 'k' WHERE id = 25;
 SELECT embedding = wanted(title, body) AS one, embedding_2 =
 	wanted(title)::double precision[] AS two FROM doc WHERE id = 25;
-UPDATE doc SET title = 'z' WHERE id = 25;
+UPDATE doc SET title = 'k' WHERE id = 25;
 SELECT embedding = wanted(title, body) AS one, embedding_2 =
 	wanted(title)::double precision[] AS two FROM doc WHERE id = 25;
 
@@ -186,9 +189,9 @@ CREATE TRIGGER u AFTER UPDATE ON "Odd ""Names"
 	REFERENCING NEW TABLE AS "n o" OLD TABLE AS "llm vectors"
 	FOR EACH STATEMENT EXECUTE FUNCTION
 	llm.embed_statement_trigger('The Vector', 'ts', 'Ti tle', 'doubled');
-INSERT INTO "Odd ""Names" VALUES ('a', 'sad', '{1}', 'x', 'y'),
-	('a', 'ok', '{1}', 'z', 'w'), ('a', 'sad', '{2}', 'x', NULL);
-UPDATE "Odd ""Names" SET body = 'new' WHERE b = 'ok';
+INSERT INTO "Odd ""Names" VALUES ('a', 'sad', '{1}', 'x', 'w'),
+	('a', 'ok', '{1}', 'k', 'w'), ('a', 'sad', '{2}', 'x', NULL);
+UPDATE "Odd ""Names" SET body = 'numbers' WHERE b = 'ok';
 SELECT "Ke y", b, c, "The Vector"::real[] = wanted("Ti tle"::text, doubled)
 	AS good FROM "Odd ""Names" ORDER BY c, b;
 
@@ -206,9 +209,9 @@ CREATE TRIGGER i AFTER INSERT ON part REFERENCING NEW TABLE AS n
 CREATE TRIGGER u AFTER UPDATE ON part REFERENCING NEW TABLE AS n OLD TABLE AS o
 	FOR EACH STATEMENT EXECUTE FUNCTION
 	llm.embed_statement_trigger('embedding', 'ts', 'body');
-INSERT INTO part VALUES (1, 'one'), (101, 'two'), (2, 'three'), (102, 'four');
+INSERT INTO part VALUES (1, 'model'), (101, 'memory'), (2, 'search'), (102, 'answer');
 UPDATE part SET body = body || '!' WHERE id IN (1, 101);
-UPDATE part SET id = id + 101, body = 'moved' WHERE id = 2;
+UPDATE part SET id = id + 101, body = 'others' WHERE id = 2;
 SELECT tableoid::regclass, id, body, embedding = wanted(body) AS good
 FROM part ORDER BY id;
 
@@ -258,7 +261,7 @@ CREATE DOMAIN evil.text AS pg_catalog.text CHECK (VALUE IS NULL);
 CREATE TABLE evil.part (id integer);
 SET search_path = evil, pg_catalog, public;
 INSERT INTO public.part VALUES (20, 'x');
-UPDATE public.part SET body = 'y' WHERE id OPERATOR(pg_catalog.=) 20;
+UPDATE public.part SET body = 'w' WHERE id OPERATOR(pg_catalog.=) 20;
 RESET search_path;
 SELECT embedding = wanted(body) AS good FROM part WHERE id = 20;
 
@@ -324,7 +327,7 @@ SELECT try_trigger($$'numbers', 'ts', 'body'$$,
 \pset tuples_only off
 
 DROP TABLE doc, updates, "Odd ""Names", part CASCADE;
-DROP FUNCTION wanted, uses, try, try_trigger, shout, count_update, follow, fail;
+DROP FUNCTION wanted, uses, try, try_trigger, extend, count_update, follow, fail;
 DROP TYPE mood;
 SET client_min_messages = warning;
 DROP SCHEMA evil CASCADE;

@@ -80,8 +80,9 @@ CREATE TRIGGER embed AFTER INSERT ON statements
 CREATE MATERIALIZED VIEW vectors AS
 	SELECT id, embedding_of(title) AS embedding FROM docs;
 INSERT INTO docs (id, title, body)
-	SELECT i, 'title ' || i, 'body' FROM generate_series(1, 50) AS i;
-INSERT INTO docs VALUES (51, 'given', NULL, '{1,2,3}');
+	SELECT i, 'text ' || translate(i::text, '0123456789', 'abcdfgiklm'),
+		'the model' FROM generate_series(1, 50) AS i;
+INSERT INTO docs VALUES (51, 'weights', NULL, '{1,2,3}');
 INSERT INTO statements SELECT id, body FROM docs;
 REFRESH MATERIALIZED VIEW vectors;
 SQL
@@ -103,20 +104,20 @@ sub check_restored
 	is(contents($database), contents('source'), "$database: the same rows");
 	is( sql($database, <<'SQL'), '7', "$database: the index works");
 SET enable_seqscan = off;
-SELECT id FROM docs WHERE embedding_of(title) = embedding_of('title 7')
+SELECT id FROM docs WHERE embedding_of(title) = embedding_of('text k')
 SQL
 	like(
 		sql($database, <<'SQL'),
 SET enable_seqscan = off;
 EXPLAIN (COSTS OFF)
-SELECT id FROM docs WHERE embedding_of(title) = embedding_of('title 7')
+SELECT id FROM docs WHERE embedding_of(title) = embedding_of('text k')
 SQL
 		qr/Scan (using|on) docs_embedding/,
 		"$database: and is used");
 	is( sql($database, <<'SQL'), 't|t', "$database: the triggers work");
-INSERT INTO docs (id, title) VALUES (100, 'new');
-INSERT INTO statements VALUES (100, 'new');
-SELECT docs.embedding = llm.embed('m', 'new'),
+INSERT INTO docs (id, title) VALUES (100, 'numbers');
+INSERT INTO statements VALUES (100, 'numbers');
+SELECT docs.embedding = llm.embed('m', 'numbers'),
 	statements.embedding = docs.embedding
 FROM docs JOIN statements USING (id) WHERE id = 100
 SQL

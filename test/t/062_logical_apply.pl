@@ -36,7 +36,7 @@ load($subscriber, 'm', "$ENV{LLM_TEST_DATA}/hf/bert");
 $publisher->safe_psql('postgres', <<'SQL');
 CREATE TABLE docs (id integer PRIMARY KEY, body text, note text);
 CREATE TABLE ready (id integer PRIMARY KEY, body text, embedding real[]);
-INSERT INTO docs VALUES (1, 'copied at the start'), (2, NULL);
+INSERT INTO docs VALUES (1, 'the first text'), (2, NULL);
 CREATE PUBLICATION docs FOR TABLE docs, ready;
 SQL
 $subscriber->safe_psql('postgres', <<'SQL');
@@ -54,24 +54,24 @@ my $connection = $publisher->connstr . ' dbname=postgres';
 $subscriber->safe_psql('postgres',
 	"CREATE SUBSCRIPTION docs CONNECTION '$connection' PUBLICATION docs");
 $subscriber->wait_for_subscription_sync($publisher, 'docs');
-is(rows('docs'), "1|copied at the start|t\n2||t",
+is(rows('docs'), "1|the first text|t\n2||t",
 	'the first copy is embedded');
 
 $publisher->safe_psql('postgres', <<'SQL');
-INSERT INTO docs VALUES (3, 'streamed'), (4, NULL);
-UPDATE docs SET body = 'no longer NULL' WHERE id = 2;
+INSERT INTO docs VALUES (3, 'stored'), (4, NULL);
+UPDATE docs SET body = 'another answer' WHERE id = 2;
 UPDATE docs SET body = NULL WHERE id = 1;
 SQL
 caught_up();
 is( rows('docs'),
-	"1||t\n2|no longer NULL|t\n3|streamed|t\n4||t",
+	"1||t\n2|another answer|t\n3|stored|t\n4||t",
 	'the apply worker embeds what it writes');
 
 # a row that comes with a vector keeps it; an untouched text is not embedded
 my $before = $subscriber->safe_psql('postgres',
 	'SELECT sum(hits) FROM llm.stat_cache');
 $publisher->safe_psql('postgres', <<'SQL');
-INSERT INTO ready VALUES (1, 'ready', '{1,2}');
+INSERT INTO ready VALUES (1, 'the model', '{1,2}');
 UPDATE docs SET note = 'x';
 SQL
 caught_up();
@@ -86,7 +86,7 @@ is( $subscriber->safe_psql('postgres', 'SELECT sum(hits) FROM llm.stat_cache'),
 # an error stops the worker until its cause is gone
 my $log = -s $subscriber->logfile;
 $subscriber->safe_psql('postgres', "SELECT llm.rename_model('m', 'away')");
-$publisher->safe_psql('postgres', "INSERT INTO docs VALUES (5, 'waits')");
+$publisher->safe_psql('postgres', "INSERT INTO docs VALUES (5, 'search')");
 ok( $subscriber->poll_query_until('postgres',
 		"SELECT apply_error_count > 0 FROM pg_stat_subscription_stats"),
 	'a missing model stops the worker');

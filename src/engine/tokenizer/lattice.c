@@ -86,6 +86,8 @@ lattice_reserve(Encoder *encoder, size_t length)
 		return engine_fail(encoder->status, ENGINE_LIMIT,
 						   "a word of %zu bytes is too long to tokenize",
 						   self->n + length);
+	if (capacity > LONGEST_WORD)
+		capacity = LONGEST_WORD;
 	text = engine_alloc_raw(encoder->arena, capacity, 1, encoder->status);
 	if (text == NULL)
 		return encoder->status->code;

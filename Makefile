@@ -105,7 +105,7 @@ TEST_SOURCES := $(sort $(wildcard test/engine/*_test.c))
 TEST_SHARED := $(filter-out $(TEST_SOURCES),$(sort $(wildcard test/engine/*.c)))
 FUZZ_SOURCES := $(sort $(wildcard test/fuzz/*_fuzz.c))
 FUZZ_SHARED := $(filter-out $(FUZZ_SOURCES),$(sort $(wildcard test/fuzz/*.c))) \
-	test/engine/gguf_builder.c
+	test/engine/gguf_builder.c test/engine/folder_fixture.c
 FUZZ_SECONDS ?= 60
 FUZZ_CC ?= clang
 

@@ -265,6 +265,23 @@ put_activation(KeyWriter *self)
 					  "gelu_tanh");
 }
 
+/* llama.cpp does not open files of BERT's family without this key. */
+static EngineCode
+put_token_types(KeyWriter *self)
+{
+	HfFamily	family = self->model->family;
+	int64_t		count = family == HF_DISTILBERT ? 1 : 2;
+
+	if (family != HF_BERT && family != HF_DISTILBERT &&
+		family != HF_ROBERTA && family != HF_NOMIC_BERT)
+		return ENGINE_OK;
+	ENGINE_TRY(hf_get_int(&self->config, "type_vocab_size", 0, INT32_MAX,
+						  &count));
+	gguf_put_u32(self->writer, "tokenizer.ggml.token_type_count",
+				 (uint32_t) (count < 1 ? 1 : count));
+	return ENGINE_OK;
+}
+
 EngineCode
 hf_put_config(HfModel *model, GgufWriter *writer)
 {
@@ -279,6 +296,7 @@ hf_put_config(HfModel *model, GgufWriter *writer)
 	ENGINE_TRY(put_rope(&self));
 	put_window(&self);
 	ENGINE_TRY(put_attention(&self));
+	ENGINE_TRY(put_token_types(&self));
 	put_labels(&self);
 	put_activation(&self);
 	return writer->code;

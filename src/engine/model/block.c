@@ -78,10 +78,8 @@ sublayer_input(Pass *pass, const ImageVector *norm,
 EngineCode
 block_store(Pass *pass)
 {
-	TransformerScratch *s = pass->scratch;
 	const ImageLayer *layer = image_layer(pass->image, pass->layer);
 	int64_t		d = pass->hyper->embedding_length;
-
 	const Rows *input = sublayer_input(pass, &layer->attn_norm,
 									   &layer->attn_norm_bias,
 									   PROBE_ATTN_NORM);

@@ -31,14 +31,14 @@ WITH c AS (
 d AS (
 	SELECT c.*, CASE
 		WHEN chunk IS DISTINCT FROM substr(input, start + 1, stop - start) THEN 'text'
-		WHEN chunk ~ '^\s' OR chunk ~ '\s$' OR chunk = '' THEN 'trimmed'
+		WHEN chunk <> btrim(chunk, space) OR chunk = '' THEN 'trimmed'
 		WHEN tokens IS DISTINCT FROM llm.count_tokens(model, chunk, '{"add_special": false}') THEN 'counted'
 		WHEN tokens > max_tokens THEN 'fits'
-		WHEN start > coalesce(before, 0) AND substr(input, coalesce(before, 0) + 1, start - coalesce(before, 0)) ~ '\S' THEN 'whole'
+		WHEN btrim(substr(input, coalesce(before, 0) + 1, greatest(start - coalesce(before, 0), 0)), space) <> '' THEN 'whole'
 		WHEN start < before AND llm.count_tokens(model, substr(input, start + 1, before - start), '{"add_special": false}') > overlap THEN 'overlap'
 		WHEN start <= start_before OR stop <= before THEN 'advances'
 		END AS broken
-	FROM c)
+	FROM c, (VALUES (U&' \0009\000A\000D\00A0\3000\2028\2029')) AS v(space))
 SELECT count(*), string_agg(DISTINCT broken, ' ') FROM d
 $$;
 INSERT INTO txt VALUES

@@ -527,8 +527,8 @@ static const Refusal steps_refused[] = {
 	"prepend"},
 	{"LlamaForCausalLM", "{" SPM_MODEL("") "}", ENGINE_UNSUPPORTED,
 	"does not replace spaces"},
-	{"LlamaForCausalLM", "{" METASPACE("") ", " SPM_MODEL(
-														  ", \"ignore_merges\": true") "}", ENGINE_UNSUPPORTED,
+	{"LlamaForCausalLM", "{" METASPACE("") ", "
+		SPM_MODEL(", \"ignore_merges\": true") "}", ENGINE_UNSUPPORTED,
 	"ignore_merges"},
 	{"LlamaForCausalLM", "{" METASPACE(", \"split\": true") ", \"model\":"
 		" {\"type\": \"BPE\", \"byte_fallback\": true, \"unk_token\": \"u\","
@@ -538,11 +538,12 @@ static const Refusal steps_refused[] = {
 	{"LlamaForCausalLM", "{" METASPACE("") ", \"model\": {\"type\": \"BPE\","
 		" \"byte_fallback\": true, \"vocab\": {\"a\": 0}, \"merges\": []}}",
 	ENGINE_UNSUPPORTED, "needs all byte tokens"},
-	{"XLMRobertaModel", "{" UNIGRAM_STEPS ", " UNIGRAM_MODEL(
-															 ", \"byte_fallback\": true") "}", ENGINE_UNSUPPORTED,
+	{"XLMRobertaModel", "{" UNIGRAM_STEPS ", "
+		UNIGRAM_MODEL(", \"byte_fallback\": true") "}", ENGINE_UNSUPPORTED,
 	"byte_fallback"},
-	{"XLMRobertaModel", "{" METASPACE("") ", " UNIGRAM_MODEL("") "}",
-	ENGINE_UNSUPPORTED, "keeps white space"},
+	{"XLMRobertaModel", "{\"pre_tokenizer\": {\"type\":"
+		" \"WhitespaceSplit\"}, " UNIGRAM_MODEL("") "}",
+	ENGINE_UNSUPPORTED, "without Metaspace"},
 	{"XLMRobertaModel", "{\"normalizer\": {\"type\": \"NFKC\"}, "
 		UNIGRAM_STEPS ", " UNIGRAM_MODEL("") "}", ENGINE_UNSUPPORTED,
 	"NFKC"},

@@ -128,18 +128,25 @@ def digits():
     return tokenizer
 
 
-def unigram_without_words():
-    """As transformers 4 converts SentencePiece: strip, collapse, mark."""
-    tokenizer = tiny_tokenizers.unigram()[0]
-    charsmap = json.loads(tokenizer.to_str())["normalizer"]
-    saved = json.loads(tokenizer.to_str())
-    saved["normalizer"] = {"type": "Sequence", "normalizers": [
-        charsmap,
-        {"type": "Strip", "strip_left": False, "strip_right": True},
-        {"type": "Replace", "pattern": {"Regex": " {2,}"}, "content": MARK}]}
-    saved["pre_tokenizer"] = {"type": "Metaspace", "replacement": MARK,
-                              "prepend_scheme": "always", "split": True}
-    return Tokenizer.from_str(json.dumps(saved))
+STRIP = {"type": "Strip", "strip_left": False, "strip_right": True}
+
+
+def collapse(content):
+    return {"type": "Replace", "pattern": {"Regex": " {2,}"},
+            "content": content}
+
+
+def unigram_without_words(*steps):
+    """As transformers 4 converts SentencePiece: (strip,) (collapse,) mark."""
+    def make():
+        tokenizer = tiny_tokenizers.unigram()[0]
+        saved = json.loads(tokenizer.to_str())
+        saved["normalizer"] = {"type": "Sequence", "normalizers": [
+            saved["normalizer"], *steps]}
+        saved["pre_tokenizer"] = {"type": "Metaspace", "replacement": MARK,
+                                  "prepend_scheme": "always", "split": True}
+        return Tokenizer.from_str(json.dumps(saved))
+    return make
 
 
 # name: how it is made, architecture of the config.json that goes with it
@@ -161,7 +168,11 @@ TOKENIZERS = {
     "split-qwen35": (split_like("qwen35"), "LlamaForCausalLM"),
     "split-bloom": (split_like("bloom"), "LlamaForCausalLM"),
     "split-digits": (digits, "LlamaForCausalLM"),
-    "unigram-strip": (unigram_without_words, "XLMRobertaModel"),
+    "unigram-strip": (unigram_without_words(STRIP, collapse(MARK)),
+                      "XLMRobertaModel"),
+    "unigram-collapse": (unigram_without_words(collapse(" ")),
+                         "XLMRobertaModel"),
+    "unigram-spaces": (unigram_without_words(), "XLMRobertaModel"),
 }
 
 

@@ -266,8 +266,8 @@ read_mark(const HfObject *step, UnigramSteps *result)
 }
 
 /*
- * White space separates words and is gone, in one of two ways: text is split
- * at it, or runs are collapsed and the end is stripped.
+ * Text is split at white space, which is gone then, or spaces become marks;
+ * before that, runs may be collapsed and the end stripped.
  */
 static EngineCode
 read_unigram_steps(HfTokenizer *self, UnigramSteps *result)
@@ -287,10 +287,9 @@ read_unigram_steps(HfTokenizer *self, UnigramSteps *result)
 		else
 			return hf_step_unsupported(self, "pre-tokenizer", steps.type[i]);
 	}
-	if (!result->prefix ||
-		(!result->words && !(result->strips && result->collapses)))
+	if (!result->prefix)
 		return engine_fail(self->model->status, ENGINE_UNSUPPORTED,
-						   "a Unigram tokenizer that keeps white space is not "
+						   "a Unigram tokenizer without Metaspace is not "
 						   "supported");
 	return ENGINE_OK;
 }
@@ -315,7 +314,11 @@ hf_put_unigram(HfTokenizer *self)
 	gguf_put_bool(writer, HF_PREFIX "add_space_prefix", true);
 	gguf_put_bool(writer, HF_PREFIX "remove_extra_whitespaces", true);
 	if (!steps.words)
+	{
 		gguf_put_bool(writer, "tokenizer.llm.spaces_only", true);
+		gguf_put_bool(writer, "tokenizer.llm.keep_end", !steps.strips);
+		gguf_put_bool(writer, "tokenizer.llm.keep_runs", !steps.collapses);
+	}
 	if (steps.charsmap != NULL && steps.charsmap[0] != '\0')
 	{
 		ENGINE_TRY(decode_base64(self, steps.charsmap, &charsmap, &n));

@@ -41,6 +41,8 @@
 #define TOKENIZER_PREFIX_FIRST		0x1000	/* SPM: only before a text */
 #define TOKENIZER_PREFIX_ONCE		0x2000	/* SPM: not before a space */
 #define TOKENIZER_SPACES_ONLY		0x4000	/* Unigram: see unigram.c */
+#define TOKENIZER_KEEP_END			0x8000
+#define TOKENIZER_KEEP_RUNS			0x10000
 
 /* Bits of a token's info byte; the lowest three are its TokenKind */
 #define TOKEN_INFO_KIND				0x07

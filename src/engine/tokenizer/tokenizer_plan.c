@@ -224,8 +224,14 @@ read_own_flags(const GgufFile *file, TokenizerSection *layout,
 						 TOKENIZER_IGNORE_MERGES, layout, status);
 	}
 	if (layout->model == TOKENIZER_UNIGRAM)
-		return read_flag(file, "tokenizer.llm.spaces_only",
-						 TOKENIZER_SPACES_ONLY, layout, status);
+	{
+		ENGINE_TRY(read_flag(file, "tokenizer.llm.spaces_only",
+							 TOKENIZER_SPACES_ONLY, layout, status));
+		ENGINE_TRY(read_flag(file, "tokenizer.llm.keep_end",
+							 TOKENIZER_KEEP_END, layout, status));
+		return read_flag(file, "tokenizer.llm.keep_runs",
+						 TOKENIZER_KEEP_RUNS, layout, status);
+	}
 	if (layout->model != TOKENIZER_SPM)
 		return ENGINE_OK;
 	ENGINE_TRY(read_flag(file, "tokenizer.llm.merges", TOKENIZER_BY_MERGES,

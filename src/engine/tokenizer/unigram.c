@@ -16,8 +16,9 @@
  * (WhitespaceSplit and Metaspace, prepend "always").  Without
  * TOKENIZER_SPACE_PREFIX the first word of a stretch gets none.  Without
  * TOKENIZER_TRIM_SPACES a stretch is one word, as in SentencePiece.  With
- * TOKENIZER_SPACES_ONLY too, white space at the end is stripped, and of the
- * rest only U+0020 counts, a run of which is one U+2581 (Strip, Replace
+ * TOKENIZER_SPACES_ONLY too, white space at the end is stripped, unless
+ * TOKENIZER_KEEP_END says otherwise, and of the rest only U+0020 counts, a run
+ * of which is one U+2581, or with TOKENIZER_KEEP_RUNS as many (Strip, Replace
  * " {2,}" and Metaspace).
  *
  * Ill-formed bytes are U+FFFD.
@@ -45,6 +46,7 @@ typedef struct WordCutter
 	Encoder    *encoder;
 	bool		trim;
 	bool		any_space;		/* drops all white space */
+	bool		keep_runs;
 	bool		after_space;
 	bool		prefix;			/* the next word gets a space in front */
 	bool		in_word;
@@ -73,9 +75,9 @@ put_character(WordCutter *cutter, const char *bytes, size_t length,
 		return cutter->in_word ? end_word(cutter) : ENGINE_OK;
 	if (!cutter->any_space && code == ' ')
 	{
-		if (cutter->after_space)
+		if (cutter->after_space && !cutter->keep_runs)
 			return ENGINE_OK;
-		space = true;			/* a run is one U+2581 */
+		space = true;			/* Metaspace */
 	}
 	cutter->after_space = code == ' ';
 	if (cutter->trim && space && cutter->in_word)
@@ -253,9 +255,11 @@ unigram_encode(Encoder *encoder, const char *text, size_t length)
 		.encoder = encoder,
 		.trim = (flags & TOKENIZER_TRIM_SPACES) != 0,
 		.any_space = (flags & TOKENIZER_SPACES_ONLY) == 0,
+		.keep_runs = (flags & TOKENIZER_KEEP_RUNS) != 0,
 		.prefix = (flags & TOKENIZER_SPACE_PREFIX) != 0
 	};
-	const char *end = text + (cutter.any_space ? length :
+	bool		keep_end = cutter.any_space || (flags & TOKENIZER_KEEP_END);
+	const char *end = text + (keep_end ? length :
 							  stripped_length(text, length));
 	const char *poll = text;
 

@@ -52,7 +52,8 @@ reach(const Encoder *encoder)
 	return longest < UTF8_LONGEST ? UTF8_LONGEST : longest;
 }
 
-static EngineCode
+/* NULL when there is no memory */
+static Lattice *
 lattice_create(Encoder *encoder)
 {
 	Lattice    *self = engine_alloc(encoder->arena, 1, sizeof(Lattice),
@@ -60,17 +61,17 @@ lattice_create(Encoder *encoder)
 	size_t		ring = 16;
 
 	if (self == NULL)
-		return encoder->status->code;
+		return NULL;
 	while (ring <= reach(encoder))
 		ring *= 2;
 	self->scores = engine_alloc(encoder->arena, ring, sizeof(double),
 								encoder->status);
 	if (self->scores == NULL)
-		return encoder->status->code;
+		return NULL;
 	self->mask = ring - 1;
 	self->commit_at = COMMIT_STEP;
 	encoder->lattice = self;
-	return ENGINE_OK;
+	return self;
 }
 
 /* Room for length more bytes */
@@ -267,11 +268,12 @@ lattice_commit(Encoder *encoder, size_t end)
 EngineCode
 lattice_append(Encoder *encoder, const char *bytes, size_t length)
 {
-	Lattice    *self;
+	Lattice    *self = encoder->lattice;
 
-	if (encoder->lattice == NULL)
-		ENGINE_TRY(lattice_create(encoder));
-	self = encoder->lattice;
+	if (self == NULL)
+		self = lattice_create(encoder);
+	if (self == NULL)
+		return encoder->status->code;
 	if (length > self->capacity - self->n)
 		ENGINE_TRY(lattice_reserve(encoder, length));
 	for (size_t i = 0; i < length; i++)

@@ -25,7 +25,7 @@
 
 #define MOST_NODES (8 * 1024 * 1024)
 #define MOST_UNITS (1 << 24)	/* bits of a base in UnigramUnit.link */
-#define MOST_OPEN 8			/* blocks */
+#define MOST_OPEN 8				/* blocks */
 #define BLOCK 256				/* places */
 #define LEAF_BASE 1
 #define POLL_EVERY 16384		/* nodes */
@@ -163,9 +163,10 @@ trie_add(TrieBuilder *trie, const char *text, size_t length, float score)
 			}
 			child = trie->n_nodes++;
 			ENGINE_TRY(poll_trie(trie, child));
-			trie->nodes[child] = (TrieNode) {
+			trie->nodes[child] = (TrieNode)
+			{
 				.parent = node, .sibling = trie->nodes[node].child,
-				.score = NO_SCORE, .byte = byte
+					.score = NO_SCORE, .byte = byte
 			};
 			trie->nodes[node].child = child;
 			trie->slots[slot] = child;
@@ -352,9 +353,10 @@ place_children(TrieBuilder *trie, uint32_t node)
 		set_remove(&block->free, place);
 		block->n_free--;
 		child->parent = block->first + place;
-		trie->units[child->parent] = (UnigramUnit) {
+		trie->units[child->parent] = (UnigramUnit)
+		{
 			(child->child == 0 ? (uint32_t) LEAF_BASE << 8 : 0) |
-			child->byte, child->score
+				child->byte, child->score
 		};
 	}
 	if (block->n_free == 0 || node == 0)

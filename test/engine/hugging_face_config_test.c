@@ -294,7 +294,8 @@ test_gemma(void **state)
 	/* the text part of a model of images, in the old form */
 	read_members(&f, "\"architectures\": [\"Gemma3ForConditionalGeneration\"],"
 				 " \"model_type\": \"gemma3\", \"text_config\": {" GEMMA3
-				 PLAIN_SCALE ", \"rope_local_base_freq\": 10000.0, \"rope_theta\": 1e6,"
+				 PLAIN_SCALE ", \"rope_local_base_freq\": 10000.0,"
+				 " \"rope_theta\": 1e6,"
 				 " \"rope_scaling\": {\"rope_type\": \"linear\","
 				 " \"factor\": 8.0}}");
 	assert_string_equal(text_of(&f, "general.architecture"), "gemma3");

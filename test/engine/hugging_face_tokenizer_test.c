@@ -409,6 +409,8 @@ test_unigram_keys(void **state)
 static void
 test_old_files(void **state)
 {
+	static const int32_t bert_ids[] = {2, 4, 5, 1, 3};
+	static const int32_t gpt2_ids[] = {2, 4, 0, 3};
 	ImportFixture fixture;
 	TokenizerFixture tokenizer;
 	int32_t		ids[MOST_IDS];
@@ -424,8 +426,7 @@ test_old_files(void **state)
 	import_again(&fixture);
 	open_tokenizer(&fixture, 300, &tokenizer);
 	assert_int_equal(encode(&tokenizer, "AB x", 4, ids), 5);
-	assert_memory_equal(ids, ((int32_t []) {2, 4, 5, 1, 3}),
-						5 * sizeof(int32_t));
+	assert_memory_equal(ids, bert_ids, sizeof(bert_ids));
 	tokenizer_fixture_close(&tokenizer);
 
 	import_again(&fixture);
@@ -450,8 +451,7 @@ test_old_files(void **state)
 	import_again(&fixture);
 	open_tokenizer(&fixture, 300, &tokenizer);
 	assert_int_equal(encode(&tokenizer, "ab<x>a<|endoftext|>", 19, ids), 4);
-	assert_memory_equal(ids, ((int32_t []) {2, 4, 0, 3}),
-						4 * sizeof(int32_t));
+	assert_memory_equal(ids, gpt2_ids, sizeof(gpt2_ids));
 	assert_int_equal(tokenizer.tokenizer.eos, 3);
 	tokenizer_fixture_close(&tokenizer);
 
@@ -487,11 +487,11 @@ static const Refusal steps_refused[] = {
 	ENGINE_UNSUPPORTED, "the way in which"},
 	{"GPT2LMHeadModel", "{\"pre_tokenizer\": {\"type\": \"Sequence\","
 		" \"pretokenizers\": [{\"type\": \"Sequence\", \"pretokenizers\":"
-		" []}]}, " BPE_MODEL "}", ENGINE_UNSUPPORTED, "Sequence in a"},
+	" []}]}, " BPE_MODEL "}", ENGINE_UNSUPPORTED, "Sequence in a"},
 	{"GPT2LMHeadModel", "{\"pre_tokenizer\": {\"type\": \"Whitespace\"}, "
 	BPE_MODEL "}", ENGINE_UNSUPPORTED, "neither the byte alphabet"},
 	{"GPT2LMHeadModel", "{" BYTE_LEVEL ", \"model\": {\"type\":"
-	" \"WordLevel\", \"vocab\": {\"a\": 0}}}", ENGINE_UNSUPPORTED,
+		" \"WordLevel\", \"vocab\": {\"a\": 0}}}", ENGINE_UNSUPPORTED,
 	"WordLevel"},
 	{"GPT2LMHeadModel", "{" BYTE_LEVEL ", \"model\": {\"type\": \"BPE\","
 		" \"dropout\": 0.1, \"vocab\": {\"a\": 0}, \"merges\": []}}",
@@ -500,7 +500,7 @@ static const Refusal steps_refused[] = {
 		" \"end_of_word_suffix\": \"</w>\", \"vocab\": {\"a\": 0},"
 	" \"merges\": []}}", ENGINE_UNSUPPORTED, "end_of_word_suffix"},
 	{"GPT2LMHeadModel", "{\"added_tokens\": [{\"id\": 4, \"content\": \"<x>\","
-	" \"rstrip\": true, \"special\": true}], " BYTE_LEVEL "," BPE_MODEL "}",
+		" \"rstrip\": true, \"special\": true}], " BYTE_LEVEL "," BPE_MODEL "}",
 	ENGINE_UNSUPPORTED, "rstrip"},
 	{"BertModel", "{\"normalizer\": {\"type\": \"Lowercase\"},"
 		" \"pre_tokenizer\": {\"type\": \"BertPreTokenizer\"}, "
@@ -514,7 +514,7 @@ static const Refusal steps_refused[] = {
 		" \"normalized\": true}], " BERT_STEPS ", " WORDPIECE_MODEL "}",
 	ENGINE_UNSUPPORTED, "Foo"},
 	{"BertModel", "{" BERT_STEPS ", \"post_processor\": {\"type\":"
-	" \"FooProcessing\"}, " WORDPIECE_MODEL "}", ENGINE_UNSUPPORTED,
+		" \"FooProcessing\"}, " WORDPIECE_MODEL "}", ENGINE_UNSUPPORTED,
 	"FooProcessing"},
 	{"BertModel", "{" BERT_STEPS ", \"post_processor\": {\"type\":"
 		" \"TemplateProcessing\", \"single\": [{\"SpecialToken\": {\"id\":"
@@ -523,7 +523,7 @@ static const Refusal steps_refused[] = {
 		" \"special_tokens\": {\"x\": {\"id\": \"x\", \"ids\": [1]}}}, "
 	WORDPIECE_MODEL "}", ENGINE_UNSUPPORTED, "more than one token"},
 	{"LlamaForCausalLM", "{\"normalizer\": {\"type\": \"Prepend\","
-	" \"prepend\": \"x\"}, " SPM_MODEL("") "}", ENGINE_UNSUPPORTED,
+		" \"prepend\": \"x\"}, " SPM_MODEL("") "}", ENGINE_UNSUPPORTED,
 	"prepend"},
 	{"LlamaForCausalLM", "{" SPM_MODEL("") "}", ENGINE_UNSUPPORTED,
 	"does not replace spaces"},
@@ -638,7 +638,7 @@ static const Refusal hostile[] = {
 		" \"max_input_chars_per_word\": 0, \"vocab\": {\"[UNK]\": 0}}}",
 	ENGINE_CORRUPT, "max_input_chars_per_word"},
 	{"XLMRobertaModel", "{" UNIGRAM_STEPS ", \"model\": {\"type\":"
-	" \"Unigram\", \"unk_id\": 1, \"vocab\": [[\"a\", 0]]}}", ENGINE_CORRUPT,
+		" \"Unigram\", \"unk_id\": 1, \"vocab\": [[\"a\", 0]]}}", ENGINE_CORRUPT,
 	"unk_id"},
 	{"XLMRobertaModel", "{" UNIGRAM_STEPS ", \"model\": {\"type\":"
 		" \"Unigram\", \"unk_id\": 0, \"vocab\": [[\"a\"]]}}",

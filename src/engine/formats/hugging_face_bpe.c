@@ -21,7 +21,7 @@
 #include <string.h>
 
 #define LONGEST_FILE ((size_t) 64 * 1024 * 1024)
-#define POLL_EVERY 4096			/* merges */
+#define POLL_EVERY 16			/* merges: hashes of hostile texts collide */
 #define MARK_LENGTH (sizeof(HF_WORD_MARK) - 1)
 
 /* Merges in one of three forms: "a b", ["a", "b"], lines of merges.txt */
@@ -190,7 +190,7 @@ put_merges(HfTokenizer *self)
 	for (;;)
 	{
 		Merge		merge;
-		bool		more;
+		bool		more = false;
 
 		ENGINE_TRY(next_merge(&reader, &merge, &more));
 		if (!more)
@@ -455,7 +455,7 @@ set_scores(HfTokenizer *self)
 {
 	MergeReader reader;
 	Merge		merge;
-	bool		more;
+	bool		more = false;
 
 	ENGINE_TRY(merges_open(self, &reader));
 	for (;;)

@@ -41,6 +41,7 @@ static const struct
 	const char *type;
 	HfFamily	family;
 }			families[] =
+
 {
 	{"Llama", "llama", HF_LLAMA},
 	{"Mistral", "mistral", HF_LLAMA},
@@ -84,6 +85,7 @@ static const struct
 	const char *text;
 	unsigned int families;
 }			heads[] =
+
 {
 	{"Model", ~0u},
 	{"ForCausalLM", ~ENCODERS},
@@ -350,6 +352,7 @@ static const struct
 	const char *key;
 	bool		neutral;
 }			settings[] =
+
 {
 	{~0u, "is_encoder_decoder", false},
 	{~ENCODERS & ~FAMILY_BIT(HF_GEMMA_EMBEDDING), "is_causal", true},
@@ -377,6 +380,7 @@ static const struct
 	unsigned int families;
 	const char *key;
 }			absent[] =
+
 {
 	{~0u, "quantization_config"},
 	{~0u, "num_local_experts"},
@@ -446,6 +450,7 @@ static const struct
 	const char *key;
 	const char *names[4];
 }			activations[] =
+
 {
 	{FAMILY_BIT(HF_LLAMA) | FAMILY_BIT(HF_QWEN2) | FAMILY_BIT(HF_QWEN3),
 	"hidden_act", {"silu", "swish"}},

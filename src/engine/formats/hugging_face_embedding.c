@@ -35,6 +35,7 @@ static const struct
 	const char *class;
 	ModuleKind	kind;
 }			module_kinds[] =
+
 {
 	{"Transformer", MODULE_TRANSFORMER},
 	{"Pooling", MODULE_POOLING},

@@ -75,8 +75,8 @@ typedef struct HfModel
 	int32_t		window_period;	/* one layer of so many has none, 0: no such */
 	int32_t		n_labels;		/* classifier outputs, 0: no classifier */
 	const JsonNode **labels;	/* their names, NULL: unknown */
-	int32_t		file_type;		/* general.file_type, which hugging_face.c sets
-								 * before hf_put_config() */
+	int32_t		file_type;		/* general.file_type, which hugging_face.c
+								 * sets before hf_put_config() */
 	bool		has_modules;	/* there is a modules.json */
 	bool		normalize;		/* it ends with Normalize */
 	bool		lower_first;	/* texts are lower-cased before tokenizing */

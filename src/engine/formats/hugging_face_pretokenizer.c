@@ -35,11 +35,9 @@
 
 /* Characters outside ASCII, as UTF-8: ideographs, then what DeepSeek lists */
 #define HAN_AND_MORE \
-	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE0\xA0\x80-\xE4\xB8\x80\xEA\xB0\x80-\xED" \
-	"\x9F\xBF]+"
+	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE0\xA0\x80-\xE4\xB8\x80\xEA\xB0\x80-\xED\x9F\xBF]+"
 #define HAN_AND_KANA \
-	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3" \
-	"\x83\xBF]+"
+	"[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+"
 #define DEEPSEEK_SIGNS \
 	"\\s?[!-/:-~\xEF\xBC\x81-\xEF\xBC\x8F\xEF\xBC\x9A-\xEF\xBD\x9E\xE2\x80" \
 	"\x98-\xE2\x80\x9F\xE3\x80\x80-\xE3\x80\x82]+"
@@ -74,6 +72,11 @@
 	"\xF0\x90\x93\x98-\xF0\x90\x93\xBB\xF0\x90\xB2\x80-\xF0\x90\xB2\xB2" \
 	"\xF0\x90\xB3\x80-\xF0\x90\xB3\xB2\xF0\x91\xA2\xA0-\xF0\x91\xA3\x9F" \
 	"\xF0\x9E\xA4\x80-\xF0\x9E\xA5\x83"
+#define DEEPSEEK_WORDS "\\s?[" DEEPSEEK_LETTERS "]+"
+#define DEEPSEEK3_WORDS \
+	"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+" \
+	"|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+" \
+	"| ?[\\p{P}\\p{S}]+[\\r\\n]*|" SPACES
 
 typedef struct KnownSplits
 {
@@ -109,13 +112,10 @@ static const KnownSplits known_splits[] = {
 	{"deepseek-coder", false, false,
 	{"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN_AND_MORE, "\\p{N}"}},
 	{"deepseek-llm", false, false,
-		{"[\\r\\n]", "\\s?[" DEEPSEEK_LETTERS "]+", DEEPSEEK_SIGNS, "\\s+$",
-	HAN_AND_MORE, "\\p{N}+"}},
+		{"[\\r\\n]", DEEPSEEK_WORDS, DEEPSEEK_SIGNS, "\\s+$", HAN_AND_MORE,
+	"\\p{N}+"}},
 	{"deepseek-v3", false, false,
-		{"\\p{N}{1,3}", HAN_AND_KANA,
-			"[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+"
-			"|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+"
-	"| ?[\\p{P}\\p{S}]+[\\r\\n]*|" SPACES}},
+	{"\\p{N}{1,3}", HAN_AND_KANA, DEEPSEEK3_WORDS}},
 	{"bloom", false, false, {BLOOM_WORDS}}
 };
 

@@ -84,15 +84,14 @@ check_added_token(HfTokenizer *self, const HfObject *object,
 				  const char *content, bool special)
 {
 	static const char *const flags[] = {"lstrip", "rstrip", "single_word"};
-	const char *mask;
 	bool		normalized = false;
 
 	ENGINE_TRY(hf_get_bool(object, "normalized", &normalized));
 	if (normalized && !special)
 		self->normalized = content;
-	ENGINE_TRY(hf_special_text(self, "mask_token", &mask));
 	if (special && (!self->model->causal ||
-					(mask != NULL && strcmp(mask, content) == 0)))
+					(self->mask_text != NULL &&
+					 strcmp(self->mask_text, content) == 0)))
 		return ENGINE_OK;
 	for (size_t i = 0; i < sizeof(flags) / sizeof(flags[0]); i++)
 	{
@@ -139,6 +138,7 @@ hf_read_added_tokens(HfTokenizer *self)
 	ENGINE_TRY(hf_get_array(&self->file, "added_tokens", &list));
 	if (list == NULL)
 		return ENGINE_OK;
+	ENGINE_TRY(hf_special_text(self, "mask_token", &self->mask_text));
 	at = json_first(list);
 	for (uint32_t i = 0; i < list->count; i++, at = json_after(at))
 	{
@@ -210,6 +210,7 @@ static const struct
 	const char *roberta;
 	const char *gpt2;
 }			usual_tokens[] =
+
 {
 	{"unk_token", "[UNK]", "<unk>", NULL},
 	{"sep_token", "[SEP]", "</s>", NULL},

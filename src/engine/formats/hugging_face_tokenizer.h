@@ -46,6 +46,7 @@ typedef struct HfVocabulary
 	int32_t		n;				/* the highest id + 1 */
 	uint32_t   *slots;			/* hash by text: id + 1, 0 empty */
 	uint64_t	slot_mask;
+	uint32_t	added;			/* tokens, for polling */
 } HfVocabulary;
 
 extern EngineCode hf_vocabulary_init(HfVocabulary *self, HfModel *model,
@@ -89,6 +90,7 @@ typedef struct HfTokenizer
 	HfObject	config;			/* tokenizer_config.json */
 	HfObject	special;		/* special_tokens_map.json */
 	HfVocabulary vocabulary;
+	const char *mask_text;		/* NULL: there is no mask token */
 	bool		lowercase;		/* the normaliser does so */
 	const char *normalized;		/* an added token that is looked for in
 								 * normalised text, NULL: none */

@@ -15,7 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define POLL_EVERY 4096			/* tokens */
+#define POLL_EVERY 16			/* tokens: hashes of hostile texts collide */
 #define MARK_LENGTH (sizeof(HF_WORD_MARK) - 1)
 
 EngineCode
@@ -108,7 +108,8 @@ hf_vocabulary_add(HfVocabulary *self, int64_t id, const char *text,
 	self->slots[find_slot(self, text, length)] = (uint32_t) id + 1;
 	if (id >= self->n)
 		self->n = (int32_t) id + 1;
-	if (id % POLL_EVERY == 0 && engine_interrupted(self->model->host))
+	if (self->added++ % POLL_EVERY == 0 &&
+		engine_interrupted(self->model->host))
 		return engine_cancelled(self->model->status);
 	return ENGINE_OK;
 }

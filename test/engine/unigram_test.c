@@ -57,12 +57,10 @@ static const Recipe plain = {
 	.charsmap_size = -1
 };
 
-static EngineCode
-open_recipe(const Recipe *recipe, TokenizerFixture *fixture)
+static void
+write_recipe(const Recipe *recipe, Bytes *file)
 {
 	GgufBuilder b;
-	Bytes		file = {0};
-	EngineCode	code;
 
 	builder_init(&b);
 	builder_text(&b, G "model", "t5");
@@ -93,8 +91,17 @@ open_recipe(const Recipe *recipe, TokenizerFixture *fixture)
 		builder_bool(&b, recipe->flags[i], 0);
 	if (recipe->number_key != NULL)
 		builder_u32(&b, recipe->number_key, recipe->number);
-	builder_finish(&b, &file);
+	builder_finish(&b, file);
 	builder_free(&b);
+}
+
+static EngineCode
+open_recipe(const Recipe *recipe, TokenizerFixture *fixture)
+{
+	Bytes		file = {0};
+	EngineCode	code;
+
+	write_recipe(recipe, &file);
 	code = tokenizer_fixture_open(fixture, file.data, file.size,
 								  recipe->n_tokens);
 	bytes_free(&file);
@@ -501,6 +508,38 @@ test_defaults(void **state)
 	check(&r, "</s>a<unk>", IDS(3, 2, 4, 2));
 }
 
+/* <s> a </s></s> b </s> */
+static void
+test_pair(void **state)
+{
+	TokenizerFixture fixture;
+	TokenList	a = {0};
+	TokenList	b = {0};
+	TokenList	pair = {0};
+	size_t		second;
+
+	(void) state;
+	open_file(&fixture, "test/data/tok-unigram.gguf");
+	assert_int_equal(tokenizer_encode(&fixture.tokenizer, "the license", 11,
+									  NULL, 0, &fixture.arena, NULL, &a,
+									  &fixture.status), ENGINE_OK);
+	assert_int_equal(tokenizer_encode(&fixture.tokenizer, "of you", 6, NULL,
+									  0, &fixture.arena, NULL, &b,
+									  &fixture.status), ENGINE_OK);
+	assert_int_equal(tokenizer_pair(&fixture.tokenizer, &a, &b,
+									&fixture.arena, &pair, &second,
+									&fixture.status), ENGINE_OK);
+	assert_int_equal(pair.n, a.n + b.n + 4);
+	assert_int_equal(pair.ids[0], 0);
+	assert_memory_equal(pair.ids + 1, a.ids, a.n * sizeof(int32_t));
+	assert_int_equal(pair.ids[a.n + 1], 2);
+	assert_int_equal(pair.ids[a.n + 2], 2);
+	assert_memory_equal(pair.ids + a.n + 3, b.ids, b.n * sizeof(int32_t));
+	assert_int_equal(pair.ids[a.n + b.n + 3], 2);
+	assert_int_equal(second, a.n + 3);
+	tokenizer_fixture_close(&fixture);
+}
+
 static void
 test_unknown(void **state)
 {
@@ -730,6 +769,95 @@ test_hostile_rules(void **state)
 	check(&r, "xa", IDS(3, 5, 4));
 }
 
+/* What is read until turned is one file, and then another. */
+typedef struct Turncoat
+{
+	Bytes		first;
+	Bytes		second;
+	bool		turned;
+} Turncoat;
+
+static EngineCode
+turncoat_read(ByteSource *source, uint64_t offset, void *buf, size_t length,
+			  EngineStatus *status)
+{
+	Turncoat   *self = source->arg;
+	const Bytes *bytes = self->turned ? &self->second : &self->first;
+
+	(void) status;
+	memset(buf, 0, length);
+	if (offset < bytes->size)
+		memcpy(buf, bytes->data + offset,
+			   length < bytes->size - offset ? length :
+			   bytes->size - offset);
+	return ENGINE_OK;
+}
+
+/* Build from the second file what was planned from the first, and use it. */
+static EngineCode
+build_other(Turncoat *turncoat)
+{
+	ByteSource	source = {turncoat->first.size, turncoat_read, turncoat};
+	EngineArena arena;
+	EngineStatus status;
+	EngineCode	code;
+	GgufFile	gguf;
+	TokenizerPlan *plan;
+	Tokenizer	tokenizer;
+	TokenList	list = {0};
+	uint64_t	size;
+	void	   *section;
+
+	engine_arena_init(&arena, &engine_malloc, 0);
+	turncoat->turned = false;
+	assert_int_equal(gguf_read(&source, &arena, NULL, &gguf, &status),
+					 ENGINE_OK);
+	assert_int_equal(tokenizer_plan(&gguf, &source, 10, &arena, NULL, &plan,
+									&size, &status), ENGINE_OK);
+	section = aligned_alloc(64, size);
+	turncoat->turned = true;
+	code = tokenizer_build(plan, &source, &arena, NULL, section, &status);
+	if (code == ENGINE_OK)
+	{
+		tokenizer_open(section, &tokenizer);
+		assert_int_equal(tokenizer_encode(&tokenizer, "xab </s>ab", 10, NULL,
+										  TOKENIZE_PARSE_SPECIAL, &arena,
+										  NULL, &list, &status), ENGINE_OK);
+		for (size_t i = 0; i < list.n; i++)
+			assert_in_range(list.ids[i], 0, 9);
+	}
+	free(section);
+	engine_arena_free(&arena);
+	return code;
+}
+
+/*
+ * The file changes between plan and build: every byte of it in turn.  Texts
+ * that the trie knows may be gone then (the sanitised build sees what is
+ * written or read elsewhere).
+ */
+static void
+test_changing_file(void **state)
+{
+	Recipe		r = with_rule("b");
+	Turncoat	turncoat = {0};
+	int			refusals = 0;
+
+	(void) state;
+	write_recipe(&r, &turncoat.first);
+	for (size_t i = 24; i < turncoat.first.size; i++)
+	{
+		bytes_put(&turncoat.second, turncoat.first.data,
+				  turncoat.first.size);
+		turncoat.second.data[i] ^= 0x85;
+		refusals += build_other(&turncoat) != ENGINE_OK;
+		bytes_free(&turncoat.second);
+		memset(&turncoat.second, 0, sizeof(Bytes));
+	}
+	assert_true(refusals > 10);
+	bytes_free(&turncoat.first);
+}
+
 int
 main(void)
 {
@@ -739,11 +867,13 @@ main(void)
 		cmocka_unit_test(test_paths_apart),
 		cmocka_unit_test(test_spaces),
 		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_pair),
 		cmocka_unit_test(test_unknown),
 		cmocka_unit_test(test_odd_tokens),
 		cmocka_unit_test(test_scores),
 		cmocka_unit_test(test_rules),
-		cmocka_unit_test(test_hostile_rules)
+		cmocka_unit_test(test_hostile_rules),
+		cmocka_unit_test(test_changing_file)
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -704,6 +704,30 @@ test_truncated(void **state)
 	free(bytes);
 }
 
+/* The setting of tokenizer_config.json counts, as for transformers. */
+static void
+test_prefix_space(void **state)
+{
+	ImportFixture fixture;
+
+	(void) state;
+	import_begin(&fixture, NULL);
+	add_config(&fixture, "GPT2LMHeadModel");
+	folder_fixture_text(&fixture.files, "tokenizer.json", BPE);
+	folder_fixture_text(&fixture.files, "tokenizer_config.json",
+						"{\"add_prefix_space\": true}");
+	expect(&fixture, import_tokenizer(&fixture, 300), ENGINE_UNSUPPORTED,
+		   "add_prefix_space");
+	import_again(&fixture);
+	folder_fixture_text(&fixture.files, "tokenizer_config.json",
+						"{\"add_prefix_space\": false}");
+	folder_fixture_text(&fixture.files, "tokenizer.json",
+						"{\"pre_tokenizer\": {\"type\": \"ByteLevel\","
+						" \"add_prefix_space\": true}, " BPE_MODEL "}");
+	expect(&fixture, import_tokenizer(&fixture, 300), ENGINE_OK, "");
+	import_end(&fixture);
+}
+
 /* An uncased vocabulary may be told that texts are in lower case already. */
 static void
 test_lower_case_first(void **state)
@@ -743,6 +767,7 @@ main(void)
 		cmocka_unit_test(test_refusals),
 		cmocka_unit_test(test_hostile),
 		cmocka_unit_test(test_truncated),
+		cmocka_unit_test(test_prefix_space),
 		cmocka_unit_test(test_lower_case_first)
 	};
 

@@ -358,6 +358,7 @@ static const struct
 	{~ENCODERS & ~FAMILY_BIT(HF_GEMMA_EMBEDDING), "is_causal", true},
 	{ENCODERS, "is_decoder", false},
 	{ENCODERS | FAMILY_BIT(HF_GPT2), "add_cross_attention", false},
+	{FAMILY_BIT(HF_LLAMA), "rope_interleaved", false},
 	{FAMILY_BIT(HF_GPT2), "scale_attn_weights", true},
 	{FAMILY_BIT(HF_GPT2), "scale_attn_by_inverse_layer_idx", false},
 	{GEMMAS | FAMILY_BIT(HF_QWEN3) | FAMILY_BIT(HF_MODERN_BERT),

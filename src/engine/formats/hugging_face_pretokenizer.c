@@ -166,12 +166,20 @@ read_split(HfTokenizer *self, const HfObject *step, Splits *splits)
 	return hf_unsupported(step, "behavior", behavior);
 }
 
+/*
+ * transformers lets tokenizer_config.json decide about the space before a
+ * text when the byte alphabet is the only step.
+ */
 static EngineCode
-read_byte_level(HfTokenizer *self, const HfObject *step, Splits *splits)
+read_byte_level(HfTokenizer *self, const HfObject *step, bool alone,
+				Splits *splits)
 {
+	const HfObject *decides = alone &&
+		hf_member(&self->config, "add_prefix_space") != NULL ?
+		&self->config : step;
 	bool		regex = true;
 
-	ENGINE_TRY(hf_refuse_bool(step, "add_prefix_space", false));
+	ENGINE_TRY(hf_refuse_bool(decides, "add_prefix_space", false));
 	ENGINE_TRY(hf_get_bool(step, "use_regex", &regex));
 	splits->bytes = true;
 	return regex ? add_split(self, splits, GPT2) : ENGINE_OK;
@@ -179,7 +187,7 @@ read_byte_level(HfTokenizer *self, const HfObject *step, Splits *splits)
 
 static EngineCode
 read_step(HfTokenizer *self, const HfObject *step, const char *type,
-		  Splits *splits)
+		  bool alone, Splits *splits)
 {
 	bool		one_by_one = false;
 	const char *behavior = "";
@@ -187,7 +195,7 @@ read_step(HfTokenizer *self, const HfObject *step, const char *type,
 	if (strcmp(type, "Split") == 0)
 		return read_split(self, step, splits);
 	if (strcmp(type, "ByteLevel") == 0)
-		return read_byte_level(self, step, splits);
+		return read_byte_level(self, step, alone, splits);
 	if (strcmp(type, "Digits") == 0)
 	{
 		ENGINE_TRY(hf_get_bool(step, "individual_digits", &one_by_one));
@@ -323,7 +331,7 @@ hf_put_pretokenizer(HfTokenizer *self, bool nfc, bool ignore_merges)
 								 &steps));
 		for (int i = 0; i < steps.n; i++)
 			ENGINE_TRY(read_step(self, &steps.step[i], steps.type[i],
-								 &splits));
+								 steps.n == 1, &splits));
 	}
 	known = find_name(&splits, ignore_merges);
 	if (known == NULL || !splits.bytes)

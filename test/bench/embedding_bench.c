@@ -101,8 +101,13 @@ read_options(int argc, char **argv, BenchOptions *options)
 {
 	if (argc < 3)
 		return false;
-	*options = (BenchOptions) {.model = argv[1], .texts = argv[2],
-		.type = HF_KEEP, .bits = 16, .rows = ENCODER_ROWS, .repeat = 3};
+	memset(options, 0, sizeof(*options));
+	options->model = argv[1];
+	options->texts = argv[2];
+	options->type = HF_KEEP;
+	options->bits = 16;
+	options->rows = ENCODER_ROWS;
+	options->repeat = 3;
 	for (int i = 3; i < argc; i++)
 	{
 		const char *value = strchr(argv[i], '=');
@@ -257,8 +262,12 @@ run_pass(Bench *bench, int first, int end)
 	EngineStatus status;
 
 	for (int i = first; i < end; i++)
-		bench->pass[i - first] = (EncoderText) {bench->texts[i].ids,
-			bench->texts[i].n, bench->texts[i].n};
+	{
+		EncoderText *text = &bench->pass[i - first];
+
+		text->ids = bench->texts[i].ids;
+		text->n = text->second = bench->texts[i].n;
+	}
 	must(encoder_run(&bench->encoder, bench->pass, end - first, NULL,
 					 &status), &status);
 	for (int i = 0; i < end - first; i++)

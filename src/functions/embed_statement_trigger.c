@@ -315,18 +315,17 @@ static char *
 update_query(const Statement *statement)
 {
 	Relation	relation = statement->call->tg_relation;
-	char	   *now = input(statement, "t");
+	const char *name = RelationGetRelationName(relation);
 	char	   *schema = get_namespace_name(RelationGetNamespace(relation));
 
 	return psprintf("UPDATE %s AS t SET %s = v.vector FROM %s AS v"
 					" WHERE %s AND (v.input OPERATOR(pg_catalog.=) (%s)"
 					" OR v.input IS NULL AND %s)",
-					quote_qualified_identifier(schema,
-											   RelationGetRelationName(relation)),
+					quote_qualified_identifier(schema, name),
 					quote_identifier(statement->columns->target.name),
 					quote_identifier(VECTORS),
-					keys_equal(statement, "t", "v", true), now,
-					no_text(statement, "t"));
+					keys_equal(statement, "t", "v", true),
+					input(statement, "t"), no_text(statement, "t"));
 }
 
 static TupleDesc

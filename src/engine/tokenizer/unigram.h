@@ -11,8 +11,9 @@
  * Keys beside those of every tokenizer: precompiled_charsmap (charsmap.h),
  * add_space_prefix and remove_extra_whitespaces, which are true when they are
  * absent, as in SentencePiece itself.  Keys of ours, which the importer of
- * Hugging Face folders writes and unigram.c explains: tokenizer.llm.spaces_only,
- * .keep_end and .keep_runs (bool, false by default).
+ * Hugging Face folders writes and unigram.c explains:
+ * tokenizer.llm.spaces_only, .keep_end and .keep_runs (bool, false by
+ * default).
  *
  *-------------------------------------------------------------------------
  */

@@ -56,7 +56,10 @@ static const char *const behind_layers[] = {
 	"dense_3"
 };
 
-/* Never quantised to blocks */
+/*
+ * Always F32, as other converters have them: llama.cpp adds rows of the first
+ * two to F32 without converting them, and stops when they have another type.
+ */
 static const char *const fine_modules[] = {
 	"position_embd", "token_types", "cls.output"
 };
@@ -348,13 +351,11 @@ set_type(const TensorList *list, const HfPlace *place, HfTensor *tensor)
 			 safetensors_type_name(tensor->from->type));
 	if (kept < 0)
 		return tensor_error(list, ENGINE_UNSUPPORTED, tensor->from, problem);
-	if (tensor->n_dims == 1)
+	if (tensor->n_dims == 1 ||
+		find_text(place->module, fine_modules, LENGTH(fine_modules)) >= 0)
 		tensor->type = TYPE_F32;
 	else if (list->quantization == HF_KEEP)
 		tensor->type = (TensorType) kept;
-	else if (find_text(place->module, fine_modules,
-					   LENGTH(fine_modules)) >= 0)
-		tensor->type = list->quantization == TYPE_F16 ? TYPE_F16 : TYPE_F32;
 	else
 		tensor->type = fitting_type((TensorType) list->quantization,
 									tensor->columns);

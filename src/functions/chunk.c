@@ -43,7 +43,7 @@ typedef struct Cursor
 typedef struct Chunker
 {
 	ModelUse   *use;
-	Utf8Text	text;
+	Utf8Text text;
 	const char *server;			/* the text in the database's encoding */
 	int32		max_tokens;
 	int32		overlap;
@@ -113,7 +113,7 @@ next_probe(const Chunker *chunker, size_t start, size_t fits, int64 tokens,
 		chunker->bytes_per_token;
 	size_t		step;
 
-	if (too_far > chunker->text.length)	/* not known yet: twice at most */
+	if (too_far > chunker->text.length) /* not known yet: twice at most */
 	{
 		size_t		most = Max(fits - start, 64);
 
@@ -347,14 +347,14 @@ put_chunk(ReturnSetInfo *rsinfo, Chunker *chunker, const Chunk *chunk,
 	Datum		values[5];
 	bool		nulls[5] = {false};
 	const char *piece;
+	int			bytes;
 
 	advance(chunker, &chunker->start, chunk->start);
 	advance(chunker, &chunker->stop, chunk->stop);
 	piece = chunker->server + chunker->start.server;
+	bytes = (int) (chunker->stop.server - chunker->start.server);
 	values[0] = Int32GetDatum(number);
-	values[1] = PointerGetDatum(cstring_to_text_with_len(piece,
-														 (int) (chunker->stop.server -
-																chunker->start.server)));
+	values[1] = PointerGetDatum(cstring_to_text_with_len(piece, bytes));
 	values[2] = Int32GetDatum((int32) chunk->tokens);
 	values[3] = Int32GetDatum((int32) chunker->start.characters);
 	values[4] = Int32GetDatum((int32) chunker->stop.characters);

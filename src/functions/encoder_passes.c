@@ -111,7 +111,7 @@ passes_add(EncoderPasses *passes, int index, const TokenList *tokens,
 		   int64 second)
 {
 	size_t		bytes = tokens->n * sizeof(int32_t);
-	PassText   *text;
+	PassText   *added;
 
 	count_tokens(passes, (int64) tokens->n);
 	if (passes->n_texts == WAITING_TEXTS ||
@@ -120,13 +120,13 @@ passes_add(EncoderPasses *passes, int index, const TokenList *tokens,
 	if (passes->texts == NULL)
 		passes->texts = MemoryContextAlloc(passes->use->context,
 										   WAITING_TEXTS * sizeof(PassText));
-	text = &passes->texts[passes->n_texts++];
-	text->index = index;
-	text->n = (int64) tokens->n;
-	text->second = second;
-	text->ids = MemoryContextAllocHuge(passes->waiting, bytes);
-	memcpy(text->ids, tokens->ids, bytes);
-	passes->n_tokens += text->n;
+	added = &passes->texts[passes->n_texts++];
+	added->index = index;
+	added->n = (int64) tokens->n;
+	added->second = second;
+	added->ids = MemoryContextAllocHuge(passes->waiting, bytes);
+	memcpy(added->ids, tokens->ids, bytes);
+	passes->n_tokens += added->n;
 }
 
 static int

@@ -80,7 +80,7 @@ typedef struct Options
 	char	   *prefix;			/* NULL: not given */
 	int32		dimensions;		/* 0: all */
 	Tristate	normalize;
-	int			pooling;		/* PoolingKind - POOLING_MEAN, -1: the model's */
+	int			pooling;		/* PoolingKind - POOLING_MEAN; -1: not given */
 	int			n_prompts;		/* the model's */
 	PromptText *prompts;
 	char	   *default_prompt; /* NULL: none */

@@ -205,6 +205,7 @@ border_at_or_before(const Utf8Text *text, size_t offset, size_t floor,
 
 	if (place >= text->length)
 		return text->length;
+
 	while (place > floor && offset - place < UTF8_LONGEST &&
 		   utf8_continues(text->data[place]))
 		place--;

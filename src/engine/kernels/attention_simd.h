@@ -37,10 +37,12 @@ typedef struct Walk
 	size_t		key_stride;		/* head_dim, padded */
 	size_t		value_stride;	/* value_dim, padded */
 	bool		direct;			/* pages are not converted first */
+	bool		direct_keys;	/* at least their keys are not: f32 */
 
 	float	   *k;				/* [BLOCK_PAGES][head_dim][16] converted */
 	float	   *v;				/* [64][value_stride] converted */
-	float	   *q;				/* [n_rows][key_stride] */
+	const float *q;				/* [n_rows][q_stride] */
+	size_t		q_stride;
 	float	   *p;				/* [n_rows][64] scores, then exp(s - m) */
 	float	   *o;				/* [n_rows][value_stride] of the segment */
 	float	   *sum_o;			/* [n_rows][value_stride] of all before */
@@ -75,7 +77,27 @@ block_keys(const Walk *walk, int row, int64_t first)
 	return keys_within(row_keys(walk, row), first, ATTENTION_BLOCK);
 }
 
-/* Lay scratch out and bring the queries together. */
+/* Bring the queries of all heads together in q, unless they are already. */
+static void
+gather_queries(Walk *walk, float *q)
+{
+	const AttentionTask *task = walk->task;
+	const float *from = task->q + walk->first_query * task->q_stride;
+
+	walk->q = from;
+	walk->q_stride = task->q_stride;
+	if (task->group == 1)
+		return;
+	walk->q = q;
+	walk->q_stride = walk->key_stride;
+	for (int row = 0; row < walk->n_rows; row++)
+		memcpy(q + row * walk->key_stride,
+			   from + walk->query[row] * task->q_stride +
+			   (size_t) (row % task->group) * task->head_dim,
+			   task->head_dim * sizeof(float));
+}
+
+/* Lay scratch out. */
 static void
 walk_begin(Walk *walk, const AttentionTask *task, int first_query,
 		   int n_queries)
@@ -83,6 +105,7 @@ walk_begin(Walk *walk, const AttentionTask *task, int first_query,
 	size_t		rows = (size_t) n_queries * task->group;
 	size_t		state = (rows + LANES - 1) / LANES * LANES;
 	float	   *next = task->scratch;
+	float	   *q;
 
 	walk->task = task;
 	walk->first_query = first_query;
@@ -91,9 +114,10 @@ walk_begin(Walk *walk, const AttentionTask *task, int first_query,
 	walk->value_stride = padded(task->value_dim);
 	walk->direct = rows <= DIRECT_ROWS &&
 		(size_t) task->value_dim == walk->value_stride;
+	walk->direct_keys = walk->direct || task->type == KV_F32;
 	walk->k = next;
 	walk->v = next += ATTENTION_BLOCK * walk->key_stride;
-	walk->q = next += ATTENTION_BLOCK * walk->value_stride;
+	q = next += ATTENTION_BLOCK * walk->value_stride;
 	walk->p = next += rows * walk->key_stride;
 	walk->o = next += rows * ATTENTION_BLOCK;
 	walk->sum_o = next += rows * walk->value_stride;
@@ -110,16 +134,9 @@ walk_begin(Walk *walk, const AttentionTask *task, int first_query,
 	{
 		walk->keys[i] = visible_keys(task, first_query + i);
 		for (int g = 0; g < task->group; g++)
-		{
-			size_t		row = (size_t) i * task->group + g;
-
-			walk->query[row] = i;
-			memcpy(walk->q + row * walk->key_stride,
-				   task->q + (first_query + i) * task->q_stride +
-				   (size_t) g * task->head_dim,
-				   task->head_dim * sizeof(float));
-		}
+			walk->query[i * task->group + g] = i;
 	}
+	gather_queries(walk, q);
 }
 
 /* n numbers of a page to f32; out has room for whole lanes. */
@@ -175,7 +192,8 @@ convert_block(const Walk *walk, int row, int n_rows, int64_t first)
 	int64_t		begin = block_keys(walk, row, first).begin - first;
 	int64_t		end = block_keys(walk, row + n_rows - 1, first).end - first;
 
-	for (int page = pages.begin; page < pages.end; page++)
+	for (int page = pages.begin; page < pages.end && !walk->direct_keys;
+		 page++)
 	{
 		size_t		n = (size_t) task->head_dim * KV_PAGE_POSITIONS;
 
@@ -210,7 +228,7 @@ page_element_bytes(const Walk *walk)
 static const uint8_t *
 page_keys(const Walk *walk, int64_t first, int page)
 {
-	if (walk->direct)
+	if (walk->direct_keys)
 		return block_page(walk, first, page) + walk->task->k_offset;
 	return (const uint8_t *) (walk->k + (size_t) page *
 							  walk->task->head_dim * KV_PAGE_POSITIONS);
@@ -247,8 +265,8 @@ tile_scores(const Walk *walk, int row, int n_rows, int64_t first)
 	Tile		tile = {.type = page_type(walk)};
 
 	tile.w_step = KV_PAGE_POSITIONS * page_element_bytes(walk);
-	tile.x = walk->q + row * walk->key_stride;
-	tile.x_stride = walk->key_stride;
+	tile.x = walk->q + row * walk->q_stride;
+	tile.x_stride = walk->q_stride;
 	tile.k = walk->task->head_dim;
 	tile.out_stride = ATTENTION_BLOCK;
 	while (pages.begin < pages.end)

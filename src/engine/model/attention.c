@@ -94,28 +94,64 @@ norm_and_rotate(Pass *pass, float *x, int n_heads, const ImageVector *norm,
 	}
 }
 
+/*
+ * Keys and values of rows first .. first + n - 1, which share a page.  Head by
+ * head, so that what is written stays in the first-level cache.
+ */
 static void
-store_row(Pass *pass, int row)
+store_page(Pass *pass, int first, int n)
 {
 	const Hyper *hyper = pass->hyper;
 	const KvLayout *kv = &pass->transformer->kv;
-	int64_t		position = pass->rows[row].position;
-	KvSequence *sequence = pass->sequences[pass->rows[row].sequence];
+	int64_t		position = pass->rows[first].position;
+	KvSequence *sequence = pass->sequences[pass->rows[first].sequence];
 	uint8_t    *page = sequence->pages[position / KV_PAGE_POSITIONS];
-	const float *key = rows_at(&pass->scratch->key, row);
-	const float *value = rows_at(&pass->scratch->value, row);
 
 	for (int h = 0; h < hyper->n_kv_heads; h++)
 	{
-		uint8_t    *k_page = page + kv_key_offset(kv, pass->layer % kv->n_layers, h);
+		uint8_t    *k_page = page + kv_key_offset(kv, pass->layer %
+												  kv->n_layers, h);
 
-		pass->kernels->kv_store(kv->type,
-								key + (size_t) h * hyper->key_length,
-								hyper->key_length,
-								value + (size_t) h * hyper->value_length,
-								hyper->value_length,
-								(int) (position % KV_PAGE_POSITIONS),
-								k_page, k_page + kv->key_bytes);
+		for (int row = first; row < first + n; row++)
+			pass->kernels->kv_store(kv->type,
+									rows_at(&pass->scratch->key, row) +
+									(size_t) h * hyper->key_length,
+									hyper->key_length,
+									rows_at(&pass->scratch->value, row) +
+									(size_t) h * hyper->value_length,
+									hyper->value_length,
+									(int) (pass->rows[row].position %
+										   KV_PAGE_POSITIONS),
+									k_page, k_page + kv->key_bytes);
+	}
+}
+
+/* Rows from first on that stand one after the other in one sequence. */
+static int
+rows_together(const Pass *pass, int first, int most)
+{
+	int			n = 1;
+
+	while (n < most && first + n < pass->n_rows &&
+		   pass->rows[first + n].sequence == pass->rows[first].sequence &&
+		   pass->rows[first + n].position ==
+		   pass->rows[first].position + n)
+		n++;
+	return n;
+}
+
+static void
+store_rows(Pass *pass)
+{
+	int			n;
+
+	for (int first = 0; first < pass->n_rows; first += n)
+	{
+		int			room = KV_PAGE_POSITIONS -
+			(int) (pass->rows[first].position % KV_PAGE_POSITIONS);
+
+		n = rows_together(pass, first, room);
+		store_page(pass, first, n);
 	}
 }
 
@@ -149,23 +185,8 @@ attention_store(Pass *pass, const ImageLayer *layer, const Rows *input)
 	ENGINE_TRY(pass_check_finite(pass, &scratch->key, n, k_width, "a key"));
 	ENGINE_TRY(pass_check_finite(pass, &scratch->value, n, v_width,
 								 "a value"));
-	for (int i = 0; i < n; i++)
-		store_row(pass, i);
+	store_rows(pass);
 	return ENGINE_OK;
-}
-
-/* Rows from first on that one attention task can take together. */
-static int
-rows_together(const Pass *pass, int first)
-{
-	int			n = 1;
-
-	while (n < ATTENTION_QUERIES && first + n < pass->n_rows &&
-		   pass->rows[first + n].sequence == pass->rows[first].sequence &&
-		   pass->rows[first + n].position ==
-		   pass->rows[first].position + n)
-		n++;
-	return n;
 }
 
 static AttentionTask
@@ -258,7 +279,7 @@ attention_attend(Pass *pass, const ImageLayer *layer)
 
 	for (int first = 0, n; first < pass->n_rows; first += n)
 	{
-		n = rows_together(pass, first);
+		n = rows_together(pass, first, ATTENTION_QUERIES);
 		for (int kv_head = 0; kv_head < hyper->n_kv_heads; kv_head++)
 		{
 			AttentionTask task = make_task(pass, first, n, kv_head);

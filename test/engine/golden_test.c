@@ -149,7 +149,7 @@ compute(Golden *golden, const int32_t *ids, int n, const Probe *probe)
 	kv_close(sequence);
 	assert_int_equal(kv_reserve(sequence, n, &status), ENGINE_OK);
 	for (int i = 0; i < n; i++)
-		rows[i] = (StepRow) {ids[i], 0, i, true};
+		rows[i] = (StepRow) {ids[i], 0, i, true, 0};
 	if (transformer_step(&golden->transformer, rows, n, &sequence, probe,
 						 &logits, &status) != ENGINE_OK)
 		fail_msg("%s", status.message);

@@ -485,7 +485,7 @@ bad_rows_are_refused(void **state)
 	TestPool	pool;
 	KvSequence	sequence;
 	KvSequence *pointer = &sequence;
-	StepRow		row = {0, 0, 0, true};
+	StepRow		row = {0, 0, 0, true, 0};
 
 	(void) state;
 	model_fixture_open(&model, models[0]);

@@ -1370,7 +1370,14 @@ test_data_models(void **state)
 			continue;
 		snprintf(path, sizeof(path), "test/data/%s", entry->d_name);
 		assert_true(load_bytes(path, &built.file));
-		if (plan_file(&built) != ENGINE_OK ||
+		if (plan_file(&built) != ENGINE_OK &&
+			built.plan.file.n_tensors == 0)
+		{
+			/* a vocabulary alone */
+			built_free(&built);
+			continue;
+		}
+		if (built.status.code != ENGINE_OK ||
 			build_image(&built) != ENGINE_OK ||
 			check_in_pieces(&built, 1000) != ENGINE_OK)
 			fail_msg("%s: %s %s", path, built.status.message,

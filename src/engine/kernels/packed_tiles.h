@@ -180,7 +180,7 @@ tile_fill_sums(TileShape shape, float d, const int32_t *sums, uint8_t *start,
 /* The part of the records of groups begin .. end-1 that is token's. */
 TILE_INLINE void
 tile_fill_groups(TileShape shape, const Activations *a, int row, int64_t begin,
-				int64_t end, uint8_t *records, int token)
+				 int64_t end, uint8_t *records, int token)
 {
 	const int8_t *hi = a->hi + row * a->plane_stride;
 	const int8_t *lo = shape.wide ? a->lo + row * a->plane_stride : NULL;

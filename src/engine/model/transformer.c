@@ -18,10 +18,21 @@
 #include <inttypes.h>
 #include <string.h>
 
+/* Columns of the widest matrix that is multiplied. */
 static int64_t
-max_int64(int64_t a, int64_t b)
+widest_input(const Hyper *hyper)
 {
-	return a > b ? a : b;
+	const int64_t inputs[] = {
+		hyper->embedding_length,
+		(int64_t) hyper->n_heads * hyper->value_length,
+		hyper->feed_forward_length,
+		hyper->dense_2_length
+	};
+	int64_t		widest = 0;
+
+	for (size_t i = 0; i < sizeof(inputs) / sizeof(inputs[0]); i++)
+		widest = inputs[i] > widest ? inputs[i] : widest;
+	return widest;
 }
 
 /* The rounded form of the widest input of any product. */
@@ -97,11 +108,7 @@ transformer_open(Transformer *transformer, const ImageHeader *image,
 				 EngineStatus *status)
 {
 	const Hyper *hyper = &image->hyper;
-	int64_t		widest = max_int64(hyper->embedding_length,
-								   max_int64((int64_t) hyper->n_heads *
-											 hyper->value_length,
-											 max_int64(hyper->feed_forward_length,
-													   hyper->dense_2_length)));
+	int64_t		widest = widest_input(hyper);
 	size_t		task = attention_scratch(hyper->key_length,
 										 hyper->value_length,
 										 hyper->n_heads / hyper->n_kv_heads,

@@ -256,6 +256,7 @@ show_weights(Pass *pass, const AttentionTask *task, int first, int kv_head)
 			if (pass->probe->head >= 0 && pass->probe->head != event.head)
 				continue;
 			event.first_row = pass->first_row + first + i;
+			event.rows = &pass->rows[first + i];
 			event.n_columns = task->n_keys;
 			pass->kernels->attention_row(task, i, g, scratch->scores,
 										 scratch->scores + stride);

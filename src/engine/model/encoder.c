@@ -47,6 +47,16 @@ encoder_open(Encoder *encoder, const ImageHeader *image,
 			 const KernelSet *kernels, int bits, int64_t max_rows,
 			 EngineArena *arena, const EngineHost *host, EngineStatus *status)
 {
+	return encoder_open_outputs(encoder, image, kernels, bits, max_rows, 0,
+								arena, host, status);
+}
+
+EngineCode
+encoder_open_outputs(Encoder *encoder, const ImageHeader *image,
+					 const KernelSet *kernels, int bits, int64_t max_rows,
+					 int max_outputs, EngineArena *arena,
+					 const EngineHost *host, EngineStatus *status)
+{
 	Transformer *transformer = &encoder->transformer;
 	int			chunk = max_rows < TRANSFORMER_CHUNK ? (int) max_rows :
 		TRANSFORMER_CHUNK;
@@ -55,8 +65,10 @@ encoder_open(Encoder *encoder, const ImageHeader *image,
 		return engine_fail(status, ENGINE_INVALID,
 						   "a pass of %" PRId64 " rows is not possible",
 						   max_rows);
-	ENGINE_TRY(transformer_open(transformer, image, kernels, bits, chunk, 0,
-								arena, host, status));
+	if (chunk < max_outputs)
+		chunk = max_outputs;
+	ENGINE_TRY(transformer_open(transformer, image, kernels, bits, chunk,
+								max_outputs, arena, host, status));
 	transformer->kv.page_bytes /= (size_t) transformer->kv.n_layers;
 	transformer->kv.n_layers = 1;
 	encoder->max_rows = max_rows;

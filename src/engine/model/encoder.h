@@ -44,6 +44,18 @@ extern EngineCode encoder_open(Encoder *encoder, const ImageHeader *image,
 							   const EngineHost *host, EngineStatus *status);
 
 /*
+ * The same with room for the logits of max_outputs rows at a time, for
+ * transformer_unembed(&encoder->transformer, ...).
+ */
+extern EngineCode encoder_open_outputs(Encoder *encoder,
+									   const ImageHeader *image,
+									   const KernelSet *kernels, int bits,
+									   int64_t max_rows, int max_outputs,
+									   EngineArena *arena,
+									   const EngineHost *host,
+									   EngineStatus *status);
+
+/*
  * Compute all texts; together they have at most max_rows tokens.  Rows in
  * events of the probe count through the texts, in their order.
  */

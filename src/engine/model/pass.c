@@ -180,6 +180,8 @@ pass_probe(Pass *pass, ProbeStage stage, const Rows *rows, int n_rows,
 	event.head = -1;
 	event.first_row = pass->first_row;
 	event.n_rows = n_rows;
+	event.rows = stage == PROBE_FINAL_NORM || stage == PROBE_LOGITS ? NULL :
+		pass->rows;
 	event.n_columns = columns;
 	event.stride = rows->stride;
 	event.data = rows->data;

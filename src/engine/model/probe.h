@@ -16,6 +16,16 @@
 
 #include "base/status.h"
 
+/* A token of a step, and where it stands. */
+typedef struct StepRow
+{
+	int32_t		token;			/* 0 .. vocabulary - 1 */
+	int32_t		sequence;		/* index into sequences */
+	int64_t		position;		/* pages must be reserved */
+	bool		output;			/* compute its logits */
+	int32_t		type;			/* token type, 0 but for pairs of texts */
+} StepRow;
+
 typedef enum ProbeStage
 {
 	PROBE_EMBEDDING,			/* [rows][d] residual before the first block */
@@ -46,6 +56,8 @@ typedef struct ProbeEvent
 	int			head;			/* PROBE_ATTENTION, else -1 */
 	int			first_row;		/* row of the step that data[0] belongs to */
 	int			n_rows;
+	const StepRow *rows;		/* [n_rows] what they are; PROBE_ATTENTION:
+								 * the one query; NULL for outputs */
 	int64_t		n_columns;
 	size_t		stride;			/* floats between rows */
 	float	   *data;

@@ -206,27 +206,15 @@ narrow_to_outputs(Pass *pass)
 	pass->n_rows = kept;
 }
 
-/* Final norm and unembedding of the rows that asked for logits. */
+/* The first n rows of s->output, with the final norm, to logits. */
 static EngineCode
-unembed(Pass *pass)
+unembed_normed(Pass *pass, int n)
 {
 	TransformerScratch *s = pass->scratch;
 	const ImageHeader *image = pass->image;
 	const Hyper *hyper = pass->hyper;
 	int64_t		d = hyper->embedding_length;
-	int			n = 0;
 
-	for (int i = 0; i < pass->n_rows; i++)
-		if (pass->rows[i].output)
-			memcpy(rows_at(&s->output, n++), rows_at(&s->residual, i),
-				   s->output.stride * sizeof(float));
-	if (n == 0)
-		return ENGINE_OK;
-
-	pass->layer = -1;
-	pass_norm(pass, &s->output, n, &image->output_norm,
-			  &image->output_norm_bias, &s->output);
-	ENGINE_TRY(pass_probe(pass, PROBE_FINAL_NORM, &s->output, n, d));
 	ENGINE_TRY(pass_check_finite(pass, &s->output, n, d,
 								 "the last residual"));
 	ENGINE_TRY(pass_input(pass, &s->output, n, d,
@@ -243,6 +231,29 @@ unembed(Pass *pass)
 	for (int i = 0; i < n; i++)
 		s->logit_rows[i] = rows_at(&s->logits, i);
 	return ENGINE_OK;
+}
+
+/* Final norm and unembedding of the rows that asked for logits. */
+static EngineCode
+unembed(Pass *pass)
+{
+	TransformerScratch *s = pass->scratch;
+	const ImageHeader *image = pass->image;
+	int			n = 0;
+
+	for (int i = 0; i < pass->n_rows; i++)
+		if (pass->rows[i].output)
+			memcpy(rows_at(&s->output, n++), rows_at(&s->residual, i),
+				   s->output.stride * sizeof(float));
+	if (n == 0)
+		return ENGINE_OK;
+
+	pass->layer = -1;
+	pass_norm(pass, &s->output, n, &image->output_norm,
+			  &image->output_norm_bias, &s->output);
+	ENGINE_TRY(pass_probe(pass, PROBE_FINAL_NORM, &s->output, n,
+						  pass->hyper->embedding_length));
+	return unembed_normed(pass, n);
 }
 
 static EngineCode
@@ -292,6 +303,35 @@ transformer_step(Transformer *transformer, const StepRow *rows, int n_rows,
 	if (logits != NULL)
 		*logits = transformer->scratch->logit_rows;
 	return ENGINE_OK;
+}
+
+EngineCode
+transformer_unembed(Transformer *transformer, const float *rows,
+					size_t stride, int n_rows, bool normed,
+					float *const **logits, EngineStatus *status)
+{
+	const ImageHeader *image = transformer->image;
+	TransformerScratch *s = transformer->scratch;
+	Pass		pass;
+	uint64_t	saved;
+	EngineCode	code;
+
+	if (n_rows < 1 || n_rows > transformer->max_outputs ||
+		image->output.offset == 0)
+		return engine_fail(status, ENGINE_INVALID,
+						   "logits of %d rows are not possible", n_rows);
+	pass_open(&pass, transformer, NULL, NULL, status);
+	for (int i = 0; i < n_rows; i++)
+		memcpy(rows_at(&s->output, i), rows + (size_t) i * stride,
+			   (size_t) image->hyper.embedding_length * sizeof(float));
+	saved = kernels_enter();
+	if (!normed)
+		pass_norm(&pass, &s->output, n_rows, &image->output_norm,
+				  &image->output_norm_bias, &s->output);
+	code = unembed_normed(&pass, n_rows);
+	kernels_leave(saved);
+	*logits = s->logit_rows;
+	return code;
 }
 
 EngineCode

@@ -42,15 +42,6 @@ extern EngineCode transformer_open(Transformer *transformer,
 								   EngineArena *arena, const EngineHost *host,
 								   EngineStatus *status);
 
-typedef struct StepRow
-{
-	int32_t		token;			/* 0 .. vocabulary - 1 */
-	int32_t		sequence;		/* index into sequences */
-	int64_t		position;		/* pages must be reserved */
-	bool		output;			/* compute its logits */
-	int32_t		type;			/* token type, 0 but for pairs of texts */
-} StepRow;
-
 /*
  * Rows of one sequence are consecutive, ascending without gaps in position.
  * On ENGINE_OK each sequence's n_positions is raised past its last row and
@@ -64,6 +55,17 @@ extern EngineCode transformer_step(Transformer *transformer,
 								   const Probe *probe,
 								   float *const **logits,
 								   EngineStatus *status);
+
+/*
+ * The unembedding of any n_rows <= max_outputs residual states, rows[i *
+ * stride]: final norm (unless they are behind it already), output matrix,
+ * softcap.  logits as above.
+ */
+extern EngineCode transformer_unembed(Transformer *transformer,
+									  const float *rows, size_t stride,
+									  int n_rows, bool normed,
+									  float *const **logits,
+									  EngineStatus *status);
 
 /*
  * A whole prompt, in chunks: ids from sequence->n_positions on; logits of the

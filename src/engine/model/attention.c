@@ -225,9 +225,9 @@ make_task(Pass *pass, int first, int n_queries, int kv_head)
 	return task;
 }
 
-/* Scores and weights of every row and head of a task, for the probe. */
+/* Scores and weights of one head and all rows of a task, for the probe. */
 static EngineCode
-show_weights(Pass *pass, const AttentionTask *task, int first, int kv_head)
+show_task(Pass *pass, const AttentionTask *task, int first, int head)
 {
 	TransformerScratch *scratch = pass->scratch;
 	int64_t		stride = (task->n_keys + 15) & ~(int64_t) 15;
@@ -246,23 +246,41 @@ show_weights(Pass *pass, const AttentionTask *task, int first, int kv_head)
 	}
 	event.stage = PROBE_ATTENTION;
 	event.layer = pass->layer;
+	event.head = head;
 	event.n_rows = 2;
+	event.n_columns = task->n_keys;
 	event.stride = stride;
 	event.data = scratch->scores;
 	for (int i = 0; i < task->n_queries; i++)
-		for (int g = 0; g < task->group; g++)
-		{
-			event.head = kv_head * task->group + g;
-			if (pass->probe->head >= 0 && pass->probe->head != event.head)
-				continue;
-			event.first_row = pass->first_row + first + i;
-			event.rows = &pass->rows[first + i];
-			event.n_columns = task->n_keys;
-			pass->kernels->attention_row(task, i, g, scratch->scores,
-										 scratch->scores + stride);
-			ENGINE_TRY(pass->probe->see(pass->probe->arg, &event,
-										pass->status));
-		}
+	{
+		event.first_row = pass->first_row + first + i;
+		event.rows = &pass->rows[first + i];
+		pass->kernels->attention_row(task, i, head % task->group,
+									 scratch->scores,
+									 scratch->scores + stride);
+		ENGINE_TRY(pass->probe->see(pass->probe->arg, &event, pass->status));
+	}
+	return ENGINE_OK;
+}
+
+EngineCode
+attention_show(Pass *pass, int head)
+{
+	const Hyper *hyper = pass->hyper;
+	int			group = hyper->n_heads / hyper->n_kv_heads;
+
+	if (pass->probe->head >= 0 && pass->probe->head != head)
+		return ENGINE_OK;
+	for (int first = 0, n; first < pass->n_rows; first += n)
+	{
+		AttentionTask task;
+
+		n = rows_together(pass, first, ATTENTION_QUERIES);
+		task = make_task(pass, first, n, head / group);
+		if (engine_interrupted(pass->transformer->host))
+			return engine_cancelled(pass->status);
+		ENGINE_TRY(show_task(pass, &task, first, head));
+	}
 	return ENGINE_OK;
 }
 
@@ -276,7 +294,6 @@ attention_attend(Pass *pass, const ImageLayer *layer)
 	TransformerScratch *scratch = pass->scratch;
 	const Hyper *hyper = pass->hyper;
 	int64_t		width = (int64_t) hyper->n_heads * hyper->value_length;
-	bool		probed = pass_is_probed(pass, PROBE_ATTENTION);
 
 	for (int first = 0, n; first < pass->n_rows; first += n)
 	{
@@ -288,8 +305,6 @@ attention_attend(Pass *pass, const ImageLayer *layer)
 			if (engine_interrupted(pass->transformer->host))
 				return engine_cancelled(pass->status);
 			pass->kernels->attention(&task);
-			if (probed)
-				ENGINE_TRY(show_weights(pass, &task, first, kv_head));
 		}
 	}
 	ENGINE_TRY(pass_probe(pass, PROBE_HEADS, &scratch->heads, pass->n_rows,

@@ -188,15 +188,37 @@ store_rows(Pass *pass)
 	return block_store(pass);
 }
 
+/* By head, then by row, whatever the chunks are. */
+static EngineCode
+show_attention(Pass *pass, const EncoderScratch *s, int64_t n)
+{
+	if (!pass_is_probed(pass, PROBE_ATTENTION))
+		return ENGINE_OK;
+	for (int head = 0; head < pass->hyper->n_heads; head++)
+		for (int64_t first = 0; first < n; first += pass->n_rows)
+		{
+			view_rows(pass, s, first, n);
+			ENGINE_TRY(attention_show(pass, head));
+		}
+	return ENGINE_OK;
+}
+
 static EngineCode
 encode(Pass *pass, const EncoderScratch *s, int64_t n)
 {
 	ENGINE_TRY(each_chunk(pass, s, n, block_embed));
+	if (pass_has_shown_all(pass, PROBE_EMBEDDING))
+		return ENGINE_OK;
 	for (int layer = 0; layer < pass->hyper->n_layers; layer++)
 	{
 		pass->layer = layer;
 		ENGINE_TRY(each_chunk(pass, s, n, store_rows));
+		ENGINE_TRY(show_attention(pass, s, n));
+		if (pass_has_shown_all(pass, PROBE_ATTENTION))
+			return ENGINE_OK;
 		ENGINE_TRY(each_chunk(pass, s, n, block_attend));
+		if (pass_has_shown_all(pass, PROBE_BLOCK))
+			return ENGINE_OK;
 	}
 	pass->layer = -1;
 	return each_chunk(pass, s, n, finish_rows);

@@ -187,3 +187,23 @@ pass_probe(Pass *pass, ProbeStage stage, const Rows *rows, int n_rows,
 	event.data = rows->data;
 	return pass->probe->see(pass->probe->arg, &event, pass->status);
 }
+
+bool
+pass_has_shown_all(const Pass *pass, ProbeStage stage)
+{
+	const Probe *probe = pass->probe;
+	uint32_t	wanted;
+	int			last;
+
+	if (probe == NULL || (probe->stages & PROBE_ENDS_PASS) == 0)
+		return false;
+	wanted = probe->stages & ~PROBE_ENDS_PASS;
+	if (wanted >= PROBE_BIT(PROBE_FINAL_NORM))
+		return false;
+	if (wanted < PROBE_BIT(PROBE_EMBEDDING + 1))
+		last = -1;
+	else
+		last = probe->layer < 0 ? pass->hyper->n_layers - 1 : probe->layer;
+	return pass->layer > last ||
+		(pass->layer == last && wanted < PROBE_BIT(stage + 1));
+}

@@ -108,6 +108,9 @@ extern bool pass_is_probed(const Pass *pass, ProbeStage stage);
 extern EngineCode pass_probe(Pass *pass, ProbeStage stage, const Rows *rows,
 							 int n_rows, int64_t columns);
 
+/* Has the probe, behind this stage, seen all that it wants? */
+extern bool pass_has_shown_all(const Pass *pass, ProbeStage stage);
+
 /* rope.c: cosines and sines of every row's position */
 extern void rope_tables(Pass *pass);
 
@@ -123,6 +126,9 @@ extern EngineCode block_attend(Pass *pass);
 extern EngineCode attention_store(Pass *pass, const ImageLayer *layer,
 								  const Rows *input);
 extern EngineCode attention_attend(Pass *pass, const ImageLayer *layer);
+
+/* Scores and weights of a head to the probe, once all keys are stored. */
+extern EngineCode attention_show(Pass *pass, int head);
 
 /* feed_forward.c: input -> added */
 extern EngineCode feed_forward(Pass *pass, const ImageLayer *layer,

@@ -34,7 +34,9 @@ typedef enum ProbeStage
 	PROBE_KEY,					/* [rows][n_kv_heads * key_length] as stored */
 	PROBE_VALUE,				/* [rows][n_kv_heads * value_length] */
 	PROBE_ATTENTION,			/* one query row and head: [2][n_keys]:
-								 * scores, then weights; read only */
+								 * scores, then weights; read only.  Keys that
+								 * are not seen: -infinity, 0.  A layer's come
+								 * by head, then by row. */
 	PROBE_HEADS,				/* [rows][n_heads * value_length] before the
 								 * output projection */
 	PROBE_ATTN_ADDED,			/* [rows][d] what attention adds */
@@ -48,6 +50,13 @@ typedef enum ProbeStage
 } ProbeStage;
 
 #define PROBE_BIT(stage) (UINT32_C(1) << (stage))
+
+/*
+ * With the stages: only the events are wanted, and encoder_run() ends behind
+ * the last of them.  What a pass leaves otherwise, as encoder_hidden(), is not
+ * there then.  Steps go on to their end, for the sake of keys and values.
+ */
+#define PROBE_ENDS_PASS (UINT32_C(1) << 31)
 
 typedef struct ProbeEvent
 {
@@ -65,7 +74,7 @@ typedef struct ProbeEvent
 
 typedef struct Probe
 {
-	uint32_t	stages;			/* PROBE_BIT()s */
+	uint32_t	stages;			/* PROBE_BIT()s, PROBE_ENDS_PASS */
 	int			layer;			/* only this layer, -1: all */
 	int			head;			/* PROBE_ATTENTION: only this head, -1: all */
 	EngineCode	(*see) (void *arg, const ProbeEvent *event,

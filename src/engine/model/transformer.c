@@ -267,6 +267,9 @@ forward(Pass *pass)
 	for (pass->layer = 0; pass->layer < n_layers; pass->layer++)
 	{
 		ENGINE_TRY(block_store(pass));
+		if (pass_is_probed(pass, PROBE_ATTENTION))
+			for (int head = 0; head < pass->hyper->n_heads; head++)
+				ENGINE_TRY(attention_show(pass, head));
 		if (pass->layer == n_layers - 1 && pass->probe == NULL)
 			narrow_to_outputs(pass);
 		if (pass->n_rows > 0)

@@ -91,7 +91,7 @@ entry_get(const CallEntry *entry, const CallKey *key, Datum *result)
 		memcmp(entry->key, key->bytes, key->length) != 0)
 		return false;
 	*result = datumCopy(entry->result, entry->by_value,
-						entry->by_value ? (int) sizeof(int32) : -1);
+						entry->by_value ? (int) sizeof(Datum) : -1);
 	return true;
 }
 
@@ -116,7 +116,7 @@ entry_put(CallEntry *entry, const CallKey *key, Datum result, bool by_value)
 	bytes = palloc(key->length);
 	memcpy(bytes, key->bytes, key->length);
 	entry->result = datumCopy(result, by_value,
-							  by_value ? (int) sizeof(int32) : -1);
+							  by_value ? (int) sizeof(Datum) : -1);
 	entry->by_value = by_value;
 	entry->length = key->length;
 	entry->key = bytes;

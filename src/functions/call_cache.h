@@ -40,7 +40,7 @@ extern CallKey call_key(FunctionCallInfo fcinfo, const char *kinds,
 extern bool call_cache_get(FunctionCallInfo fcinfo, const CallKey *key,
 						   Datum *result);
 
-/* by_value: result is an int4, else a varlena. */
+/* by_value: result is an int4 or a float8, else a varlena. */
 extern void call_cache_put(FunctionCallInfo fcinfo, const CallKey *key,
 						   Datum result, bool by_value);
 

@@ -43,9 +43,9 @@ encode(ModelUse *use, const text *input)
 }
 
 Inspection *
-inspect_begin(const ModelRef *model, const text *input, bool with_logits)
+inspect_begin_tokens(ModelUse *use, TokenList tokens, int max_rows,
+					 bool with_logits)
 {
-	ModelUse   *use = model_use_begin(model);
 	Inspection *inspection = MemoryContextAllocZero(use->context,
 													sizeof(Inspection));
 	MemoryContext old = MemoryContextSwitchTo(use->context);
@@ -54,12 +54,12 @@ inspect_begin(const ModelRef *model, const text *input, bool with_logits)
 	if (with_logits && use->image->output.offset == 0)
 		ereport(ERROR,
 				errcode(ERRCODE_WRONG_OBJECT_TYPE),
-				errmsg("model \"%s\" predicts no tokens", model->name),
+				errmsg("model \"%s\" predicts no tokens", use->model->name),
 				errdetail("It sees the whole text and has no unembedding."));
 	inspection->use = use;
 	inspection->caller = old;
-	inspection->tokens = encode(use, input);
-	inspection->n = (int) inspection->tokens.n;
+	inspection->tokens = tokens;
+	inspection->n = (int) Min(tokens.n, (size_t) max_rows);
 	model_use_check(use,
 					encoder_open_outputs(&inspection->encoder, use->image,
 										 settings_kernels(),
@@ -70,6 +70,17 @@ inspect_begin(const ModelRef *model, const text *input, bool with_logits)
 					&status);
 	MemoryContextSwitchTo(old);
 	return inspection;
+}
+
+Inspection *
+inspect_begin(const ModelRef *model, const text *input, bool with_logits)
+{
+	ModelUse   *use = model_use_begin(model);
+	MemoryContext old = MemoryContextSwitchTo(use->context);
+	TokenList	tokens = encode(use, input);
+
+	MemoryContextSwitchTo(old);
+	return inspect_begin_tokens(use, tokens, (int) tokens.n, with_logits);
 }
 
 typedef struct Watch

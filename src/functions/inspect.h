@@ -48,6 +48,13 @@ extern Inspection *inspect_begin(const ModelRef *model, const text *input,
 								 bool with_logits);
 
 /*
+ * The same for tokens that the caller made, in passes of at most max_rows of
+ * them, from tokens.ids on.  The inspection takes over use.
+ */
+extern Inspection *inspect_begin_tokens(ModelUse *use, TokenList tokens,
+										int max_rows, bool with_logits);
+
+/*
  * The pass.  stages: PROBE_BIT()s; layer and head: only those, or
  * INSPECT_ALL.  May be called more than once.
  */

@@ -31,6 +31,7 @@ typedef enum OptionScope
 	OPTIONS_LOAD = 0x040,		/* load_model, beside generation options */
 	OPTIONS_EMBED = 0x080,		/* embed, embed_batch */
 	OPTIONS_RERANK = 0x100,
+	OPTIONS_SCORE = 0x1000,		/* cross_entropy, perplexity */
 	OPTIONS_MODEL = 0x200		/* no function: read from the model's options,
 								 * never from those of a call */
 } OptionScope;
@@ -85,6 +86,9 @@ typedef struct Options
 	PromptText *prompts;
 	char	   *default_prompt; /* NULL: none */
 	int32		max_length;		/* tokens, 0: the context length */
+
+	/* cross_entropy, perplexity */
+	int32		window;			/* 0: the whole text */
 
 	/* load_model */
 	char	   *quantization;

@@ -186,6 +186,11 @@ const OptionRow option_table[] = {
 		"the most tokens of a text that is embedded or ranked"
 	},
 	{
+		"window", OPTION_INTEGER, OPTIONS_SCORE, FIELD(window),
+		3, PG_INT32_MAX, NULL, "the whole text", "3 to the context length",
+		"cut a long text into windows of so many tokens and score the second half of each; a last window that is not full is left out"
+	},
+	{
 		"quantization", OPTION_TEXT, OPTIONS_LOAD, FIELD(quantization),
 		0, 0, quantization_choices, "keep", NULL,
 		"the type to store the matrices of a Hugging Face folder in; a GGUF file is kept as it is"
@@ -222,6 +227,7 @@ static const ScopeFunctions scope_functions[] = {
 	{OPTIONS_TOKENIZE, {"tokenize", "count_tokens"}},
 	{OPTIONS_EMBED, {"embed", "embed_batch"}},
 	{OPTIONS_RERANK, {"rerank"}},
+	{OPTIONS_SCORE, {"cross_entropy", "perplexity"}},
 	{OPTIONS_LOAD, {"load_model"}},
 };
 

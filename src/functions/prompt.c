@@ -114,6 +114,12 @@ prompt_fit(const ModelUse *use, const Options *options, TokenList *list)
 					errhint("Shorten the text, or use the option \"truncate\": \"start\" or \"end\" where the function has it."));
 		cut(use, options->truncate, (size_t) room, list);
 	}
+	prompt_check_limit(list);
+}
+
+void
+prompt_check_limit(const TokenList *list)
+{
 	if (setting_max_tokens_per_call > 0 &&
 		(int64) list->n >= setting_max_tokens_per_call)
 		ereport(ERROR,

@@ -26,6 +26,9 @@ extern TokenList prompt_encode(ModelUse *use, const char *utf8,
 extern void prompt_fit(const ModelUse *use, const Options *options,
 					   TokenList *list);
 
+/* The other limit that prompt_fit() checks: llm.max_tokens_per_call. */
+extern void prompt_check_limit(const TokenList *list);
+
 /* How many tokens a prompt may have at most under the option truncate. */
 extern int64 prompt_room(const ModelUse *use, const Options *options);
 

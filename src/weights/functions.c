@@ -16,6 +16,7 @@
 #include "utils/guc.h"
 #include "utils/snapmgr.h"
 
+#include "blas.h"
 #include "models/large_object.h"
 #include "models/privileges.h"
 #include "settings.h"
@@ -144,7 +145,7 @@ llm_system_info(PG_FUNCTION_ARGS)
 	put_info(result, "instruction_set", settings_kernels()->name);
 	put_info(result, "instruction_sets", kernel_sets());
 	put_info(result, "threads", "1");
-	put_info(result, "blas", "none");
+	put_info(result, "blas", blas_description());
 	put_info(result, "cache", cache_available() ? "shared memory" :
 			 "memory of this session");
 	put_info(result, "cache_size",

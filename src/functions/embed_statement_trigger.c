@@ -357,6 +357,7 @@ vectors_descriptor(const Statement *statement)
 static Slice *
 read_slice(const Statement *statement, Portal portal)
 {
+	MemoryContext context = CurrentMemoryContext;
 	Slice	   *slice = palloc(sizeof(Slice));
 	size_t		bytes = 0;
 
@@ -365,6 +366,9 @@ read_slice(const Statement *statement, Portal portal)
 	while (slice->n < SLICE_ROWS && bytes < SLICE_BYTES)
 	{
 		SPI_cursor_fetch(portal, true, FETCH_ROWS);
+
+		/* which left us in SPI's own context */
+		MemoryContextSwitchTo(context);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
 			HeapTuple	row = heap_copytuple(SPI_tuptable->vals[i]);

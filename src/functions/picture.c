@@ -232,3 +232,33 @@ picture_palette(StringInfo out, bool dark, const char *before,
 										level),
 						 after);
 }
+
+/* Colours stand at the square roots of their weights: ticks say so. */
+void
+picture_legend(StringInfo out, int x, int y)
+{
+	static const struct
+	{
+		const char *name;
+		double		root;
+	}			ticks[] = {
+		{"0", 0}, {".01", 0.1}, {".1", 0.3162}, {".25", 0.5}, {".5", 0.7071},
+		{"1", 1}
+	};
+	int			step = PICTURE_LEGEND / PICTURE_LEVELS;
+
+	appendStringInfo(out,
+					 "<g class=\"legend\" font-size=\"11\" text-anchor=\"middle\" transform=\"translate(%d %d)\">\n",
+					 x, y);
+	for (int level = 0; level < PICTURE_LEVELS; level++)
+		appendStringInfo(out,
+						 "<rect class=\"c%d\" x=\"%d\" width=\"%d\" height=\"12\"/>\n",
+						 level, level * step, step);
+	for (int i = 0; i < (int) lengthof(ticks); i++)
+		appendStringInfo(out,
+						 "<text class=\"quiet\" x=\"%d\" y=\"25\">%s</text>\n",
+						 (int) (ticks[i].root * PICTURE_LEGEND + 0.5),
+						 ticks[i].name);
+	appendStringInfoString(out,
+						   "<text class=\"quiet\" text-anchor=\"end\" x=\"-8\" y=\"10\">weight</text>\n</g>\n");
+}

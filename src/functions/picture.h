@@ -72,4 +72,12 @@ extern int	picture_level(double weight);
 extern void picture_palette(StringInfo out, bool dark, const char *before,
 							const char *between, const char *after);
 
+/*
+ * A group of SVG: the colours from 0 to 1 and what they mean, PICTURE_LEGEND
+ * pixels wide and 27 high, with a word to the left of x.
+ */
+#define PICTURE_LEGEND (8 * PICTURE_LEVELS)
+
+extern void picture_legend(StringInfo out, int x, int y);
+
 #endif							/* LLM_PICTURE_H */

@@ -33,7 +33,6 @@ PG_FUNCTION_INFO_V1(llm_attention_plot);
 #define MARGIN 16
 #define HEADER 26				/* the heading, above the labels of keys */
 #define LEGEND 56				/* below the cells */
-#define LEGEND_STEP 8			/* pixels of one level */
 #define NUMBER_CELL 38			/* pixels that a number needs */
 #define SLANTED_CELL 24			/* pixels that let labels be slanted */
 
@@ -65,7 +64,7 @@ see_weights(void *arg, const ProbeEvent *event)
 	Plot	   *plot = arg;
 	const float *scores = event->data;
 	const float *weights = event->data + event->stride;
-	size_t		row = (size_t) event->rows->position * plot->n;
+	size_t		row = (size_t) event->first_row * plot->n;
 
 	for (int64 key = 0; key < event->n_columns; key++)
 	{
@@ -91,7 +90,8 @@ collect(Plot *plot)
 	plot->weights = palloc(n_cells * sizeof(float));
 	for (size_t i = 0; i < n_cells; i++)
 		plot->weights[i] = -1;
-	inspect_run(plot->inspection, PROBE_BIT(PROBE_ATTENTION), plot->layer,
+	inspect_run(plot->inspection,
+				PROBE_BIT(PROBE_ATTENTION) | PROBE_ENDS_PASS, plot->layer,
 				plot->head, see_weights, plot);
 	for (size_t i = 0; i < n_cells; i++)
 		if (plot->weights[i] > 0)
@@ -121,7 +121,6 @@ measure(Plot *plot)
 {
 	int			size;
 	int			label;
-	int			legend = PICTURE_LEVELS * LEGEND_STEP;
 
 	plot->cell = Max(2, Min(48, 800 / plot->n));
 	plot->font = Max(9, Min(13, plot->cell - 2));
@@ -135,7 +134,8 @@ measure(Plot *plot)
 		(slanted(plot) ? label * 3 / 4 : label);
 	/* slanted labels reach beyond the last cell */
 	plot->width = plot->left + MARGIN +
-		Max(size + (slanted(plot) ? label * 3 / 4 : 0), legend + 48);
+		Max(size + (slanted(plot) ? label * 3 / 4 : 0),
+			PICTURE_LEGEND + 48);
 	plot->height = plot->top + size + LEGEND + MARGIN;
 }
 
@@ -339,35 +339,6 @@ draw_cells(Plot *plot)
 	}
 }
 
-/* Colours stand at the square roots of their weights: ticks say so. */
-static void
-draw_legend(Plot *plot)
-{
-	static const struct
-	{
-		const char *name;
-		double		root;
-	}			ticks[] = {
-		{"0", 0}, {".01", 0.1}, {".1", 0.3162}, {".25", 0.5}, {".5", 0.7071},
-		{"1", 1}
-	};
-	int			length = PICTURE_LEVELS * LEGEND_STEP;
-
-	appendStringInfo(&plot->out,
-					 "<g class=\"legend\" font-size=\"11\" text-anchor=\"middle\" transform=\"translate(%d %d)\">\n",
-					 plot->left, plot->top + plot->cell * plot->n + 24);
-	for (int level = 0; level < PICTURE_LEVELS; level++)
-		appendStringInfo(&plot->out,
-						 "<rect class=\"c%d\" x=\"%d\" width=\"%d\" height=\"12\"/>\n",
-						 level, level * LEGEND_STEP, LEGEND_STEP);
-	for (int i = 0; i < (int) lengthof(ticks); i++)
-		appendStringInfo(&plot->out,
-						 "<text class=\"quiet\" x=\"%d\" y=\"25\">%s</text>\n",
-						 (int) (ticks[i].root * length + 0.5), ticks[i].name);
-	appendStringInfoString(&plot->out,
-						   "<text class=\"quiet\" text-anchor=\"end\" x=\"-8\" y=\"10\">weight</text>\n</g>\n");
-}
-
 static text *
 draw(Plot *plot)
 {
@@ -385,7 +356,8 @@ draw(Plot *plot)
 	draw_heading(plot);
 	draw_labels(plot);
 	draw_cells(plot);
-	draw_legend(plot);
+	picture_legend(&plot->out, plot->left,
+				   plot->top + plot->cell * plot->n + 24);
 	appendStringInfoString(&plot->out, "</svg>\n");
 	return cstring_to_text_with_len(plot->out.data, plot->out.len);
 }

@@ -124,6 +124,9 @@ generation_begin(ModelUse *use, const Options *options, int64 longest_prompt,
 	generation->options = options;
 	generation->want_logprobs = want_logprobs;
 	generation->max_outputs = max_outputs;
+	generation->probe = experiment_open(&generation->experiment, use->hyper,
+										options->edits, options->n_edits,
+										NULL);
 	generation->pool.get = page_get;
 	generation->pool.put = page_put;
 	generation->pool.arg = use->context;
@@ -299,7 +302,7 @@ read_prompt(Generation *generation, Output *output)
 	model_use_check(use,
 					transformer_prompt(&generation->transformer, &output->kv,
 									   output->history, output->n_prompt,
-									   NULL, &logits, &status),
+									   generation->probe, &logits, &status),
 					&status);
 	choose_token(generation, output, logits);
 }
@@ -340,8 +343,8 @@ step_running(Generation *generation, int n_rows)
 	model_use_check(use,
 					transformer_step(&generation->transformer,
 									 generation->rows, n_rows,
-									 generation->sequences, NULL, &logits,
-									 &status),
+									 generation->sequences,
+									 generation->probe, &logits, &status),
 					&status);
 	for (int i = 0; i < n_rows; i++)
 	{
@@ -385,8 +388,13 @@ generation_run(Generation *generation, Output *output)
 }
 
 const float *
-generation_logits(ModelUse *use, const TokenList *prompt)
+generation_logits(ModelUse *use, const Options *options,
+				  const TokenList *prompt)
 {
+	Experiment	experiment;
+	const Probe *probe = experiment_open(&experiment, use->hyper,
+										 options->edits, options->n_edits,
+										 NULL);
 	Transformer transformer;
 	KvPool		pool = {page_get, page_put, use->context};
 	KvSequence	kv;
@@ -400,7 +408,7 @@ generation_logits(ModelUse *use, const TokenList *prompt)
 					&status);
 	model_use_check(use,
 					transformer_prompt(&transformer, &kv, prompt->ids,
-									   (int64) prompt->n, NULL, &logits,
+									   (int64) prompt->n, probe, &logits,
 									   &status),
 					&status);
 	kv_close(&kv);

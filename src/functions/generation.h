@@ -55,6 +55,8 @@ typedef struct Generation
 	const Options *options;
 	bool		want_logprobs;
 	Transformer transformer;
+	Experiment	experiment;
+	const Probe *probe;			/* of the experiment, or NULL */
 	KvPool		pool;
 	Sampler		sampler;		/* that those of outputs are copies of */
 	int			max_outputs;	/* that advance together */
@@ -110,6 +112,7 @@ generation_repeatable(const Options *options)
  * Logits of the token after a prompt, vocabulary floats in use->context, for
  * functions that look at them without generating.
  */
-extern const float *generation_logits(ModelUse *use, const TokenList *prompt);
+extern const float *generation_logits(ModelUse *use, const Options *options,
+									  const TokenList *prompt);
 
 #endif							/* LLM_GENERATION_H */

@@ -46,11 +46,12 @@ return_tokens(ReturnSetInfo *rsinfo, const ModelUse *use,
 	}
 }
 
-/* The argument of the prompt is followed by top_k; NULL means all. */
+/* The prompt is followed by top_k, of which NULL means all, and options. */
 static Datum
 next_token(FunctionCallInfo fcinfo, const ModelRef *model, int argument)
 {
-	Options    *options = options_read(OPTIONS_GENERATE, NULL,
+	Options    *options = options_read(OPTIONS_NEXT_TOKEN,
+									   ARG_JSONB(argument + 2),
 									   model->options);
 	int32		k = PG_ARGISNULL(argument + 1) ? PG_INT32_MAX :
 		PG_GETARG_INT32(argument + 1);
@@ -59,8 +60,6 @@ next_token(FunctionCallInfo fcinfo, const ModelRef *model, int argument)
 	size_t		length;
 	const char *utf8 = text_to_utf8(PG_GETARG_TEXT_PP(argument), &length);
 
-	/* a model's defaults may cut prompts to generate; here nothing asks */
-	options->truncate = TRUNCATE_ERROR;
 	if (k < 1)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -69,13 +68,13 @@ next_token(FunctionCallInfo fcinfo, const ModelRef *model, int argument)
 	list = prompt_encode(use, utf8, length, options);
 	prompt_fit(use, options, &list);
 	return_tokens((ReturnSetInfo *) fcinfo->resultinfo, use,
-				  generation_logits(use, &list),
+				  generation_logits(use, options, &list),
 				  Min(k, use->tokenizer.n_tokens));
 	model_use_end(use);
 	return (Datum) 0;
 }
 
-/* llm.next_token(model, prompt, top_k) */
+/* llm.next_token(model, prompt, top_k, options) */
 Datum
 llm_next_token(PG_FUNCTION_ARGS)
 {
@@ -86,7 +85,7 @@ llm_next_token(PG_FUNCTION_ARGS)
 					  1);
 }
 
-/* llm.next_token(prompt, top_k) */
+/* llm.next_token(prompt, top_k, options) */
 Datum
 llm_next_token_default(PG_FUNCTION_ARGS)
 {

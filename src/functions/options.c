@@ -18,7 +18,7 @@
 #include "utils/fmgrprotos.h"
 #include "utils/numeric.h"
 
-#include "functions/options_table.h"
+#include "functions/experiment_options.h"
 
 #define FIELD(name) offsetof(Options, name)
 
@@ -32,8 +32,8 @@ clipped(const char *text, int length)
 		pnstrdup(text, length);
 }
 
-static void
-wrong_type(const OptionRow *row)
+void
+option_wrong_type(const OptionRow *row)
 {
 	ereport(ERROR,
 			errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -104,7 +104,7 @@ number_value(const OptionRow *row, const JsonbValue *value)
 	double		number;
 
 	if (value->type != jbvNumeric)
-		wrong_type(row);
+		option_wrong_type(row);
 	exact = NumericGetDatum(value->val.numeric);
 	number = DatumGetFloat8(DirectFunctionCall1(numeric_float8_no_overflow,
 												exact));
@@ -125,7 +125,7 @@ integer_value(const OptionRow *row, const JsonbValue *value)
 	number = NumericGetDatum(value->val.numeric);
 	whole = DirectFunctionCall2(numeric_trunc, number, Int32GetDatum(0));
 	if (!DatumGetBool(DirectFunctionCall2(numeric_eq, number, whole)))
-		wrong_type(row);
+		option_wrong_type(row);
 	largest = DirectFunctionCall1(int8_numeric, Int64GetDatum(PG_INT64_MAX));
 	if (DatumGetBool(DirectFunctionCall2(numeric_gt, number, largest)))
 		out_of_range(row, numeric_text(value));
@@ -148,7 +148,7 @@ text_value(const OptionRow *row, const JsonbValue *value)
 	char	   *utf8;
 
 	if (value->type != jbvString)
-		wrong_type(row);
+		option_wrong_type(row);
 	utf8 = value_utf8(value);
 	if (row->choices != NULL)
 		(void) choice_value(row, utf8);
@@ -161,7 +161,7 @@ add_stop(const OptionRow *row, Options *options, const JsonbValue *value)
 	StopText   *stop;
 
 	if (value->type != jbvString)
-		wrong_type(row);
+		option_wrong_type(row);
 	if (options->n_stops == MAX_STOPS)
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
@@ -194,7 +194,7 @@ read_stop(const OptionRow *row, Options *options, const JsonbValue *value)
 	}
 	if (value->type != jbvBinary ||
 		!JsonContainerIsArray(value->val.binary.data))
-		wrong_type(row);
+		option_wrong_type(row);
 	it = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
 		if (token == WJB_ELEM)
@@ -231,7 +231,7 @@ read_bias(const OptionRow *row, Options *options, const JsonbValue *value)
 
 	if (value->type != jbvBinary ||
 		!JsonContainerIsObject(value->val.binary.data))
-		wrong_type(row);
+		option_wrong_type(row);
 	bias = palloc0_array(LogitBias, JsonContainerSize(value->val.binary.data));
 	it = JsonbIteratorInit(value->val.binary.data);
 	while ((token = JsonbIteratorNext(&it, &item, true)) != WJB_DONE)
@@ -256,7 +256,7 @@ read_prompts(const OptionRow *row, Options *options, const JsonbValue *value)
 
 	if (value->type != jbvBinary ||
 		!JsonContainerIsObject(value->val.binary.data))
-		wrong_type(row);
+		option_wrong_type(row);
 	prompts = palloc0_array(PromptText,
 							JsonContainerSize(value->val.binary.data));
 	it = JsonbIteratorInit(value->val.binary.data);
@@ -280,12 +280,12 @@ read_value(const OptionRow *row, const JsonbValue *value, Options *options)
 	{
 		case OPTION_BOOLEAN:
 			if (value->type != jbvBool)
-				wrong_type(row);
+				option_wrong_type(row);
 			*(bool *) field = value->val.boolean;
 			break;
 		case OPTION_TRISTATE:
 			if (value->type != jbvBool)
-				wrong_type(row);
+				option_wrong_type(row);
 			*(Tristate *) field = value->val.boolean ? TRISTATE_TRUE :
 				TRISTATE_FALSE;
 			break;
@@ -314,6 +314,11 @@ read_value(const OptionRow *row, const JsonbValue *value, Options *options)
 			break;
 		case OPTION_PROMPTS:
 			read_prompts(row, options, value);
+			break;
+		case OPTION_ABLATE:
+		case OPTION_PATCH:
+		case OPTION_STEER:
+			read_edits(row, options, value);
 			break;
 	}
 	if (row->offset == FIELD(sampler.seed))
@@ -359,6 +364,8 @@ read_object(int scope, const Jsonb *jsonb, bool strict, Options *options)
 			if (row == NULL && strict)
 				unknown_option(value.val.string.val, value.val.string.len,
 							   scope);
+			if (row != NULL && !strict && option_is_experiment(row))
+				row = NULL;
 		}
 		else if (token == WJB_VALUE && row != NULL && value.type != jbvNull)
 		{
@@ -435,6 +442,6 @@ options_check_alter(const Jsonb *jsonb)
 {
 	Options    *options = default_options();
 
-	read_object(OPTIONS_GENERATION, jsonb, true, options);
+	read_object(OPTIONS_ALTER, jsonb, true, options);
 	pfree(options);
 }

@@ -19,6 +19,7 @@
 
 #include "engine/decode/text_stream.h"
 #include "engine/decode/sampler.h"
+#include "engine/model/experiment.h"
 
 typedef enum OptionScope
 {
@@ -32,8 +33,10 @@ typedef enum OptionScope
 	OPTIONS_EMBED = 0x080,		/* embed, embed_batch */
 	OPTIONS_RERANK = 0x100,
 	OPTIONS_SCORE = 0x1000,		/* cross_entropy, perplexity */
-	OPTIONS_MODEL = 0x200		/* no function: read from the model's options,
+	OPTIONS_MODEL = 0x200,		/* no function: read from the model's options,
 								 * never from those of a call */
+	OPTIONS_NEXT_TOKEN = 0x400,
+	OPTIONS_ALTER = 0x800		/* alter_model: what a model may keep */
 } OptionScope;
 
 typedef enum TruncateMode
@@ -86,6 +89,10 @@ typedef struct Options
 	PromptText *prompts;
 	char	   *default_prompt; /* NULL: none */
 	int32		max_length;		/* tokens, 0: the context length */
+
+	/* ablate, patch, steer: of a call, never of a model */
+	int			n_edits;
+	Edit	   *edits;
 
 	/* cross_entropy, perplexity */
 	int32		window;			/* 0: the whole text */

@@ -15,6 +15,7 @@
 #include "functions/options_table.h"
 
 #define GENERATION OPTIONS_GENERATION
+#define EXPERIMENTS (OPTIONS_GENERATION | OPTIONS_NEXT_TOKEN)
 #define FIELD(name) offsetof(Options, name)
 
 static const char *const truncate_choices[] = {"error", "start", "end", NULL};
@@ -117,14 +118,16 @@ const OptionRow option_table[] = {
 	},
 	{
 		"parse_special", OPTION_BOOLEAN,
-		OPTIONS_GENERATE | OPTIONS_COMPLETION | OPTIONS_TOKENIZE,
+		OPTIONS_GENERATE | OPTIONS_COMPLETION | OPTIONS_TOKENIZE |
+		OPTIONS_NEXT_TOKEN,
 		FIELD(parse_special),
 		0, 0, NULL, "false", NULL,
 		"control tokens that are written in the text are recognised"
 	},
 	{
 		"add_special", OPTION_TRISTATE,
-		OPTIONS_GENERATE | OPTIONS_COMPLETION | OPTIONS_TOKENIZE,
+		OPTIONS_GENERATE | OPTIONS_COMPLETION | OPTIONS_TOKENIZE |
+		OPTIONS_NEXT_TOKEN,
 		FIELD(add_special),
 		0, 0, NULL, "the model's own", NULL,
 		"add the token that begins a text (tokenize: also the one that ends it, if the model asks for it)"
@@ -139,6 +142,21 @@ const OptionRow option_table[] = {
 		FIELD(add_generation_prompt),
 		0, 0, NULL, "true", NULL,
 		"end the text with the beginning of an answer"
+	},
+	{
+		"ablate", OPTION_ABLATE, EXPERIMENTS, FIELD(edits),
+		0, 0, NULL, "[]", "[{\"layer\", \"head\" or \"neuron\"}, ...]",
+		"experiment: the outputs of attention heads, or the activations of neurons, are 0"
+	},
+	{
+		"patch", OPTION_PATCH, EXPERIMENTS, FIELD(edits),
+		0, 0, NULL, "[]", "[{\"layer\", \"position\", \"state\"}, ...]",
+		"experiment: the residual after a block (-1: the embedding) at a position of the prompt is this state"
+	},
+	{
+		"steer", OPTION_STEER, EXPERIMENTS, FIELD(edits),
+		0, 0, NULL, "[]", "[{\"layer\", \"vector\", \"scale\" (1)}, ...]",
+		"experiment: scale times the vector is added to the residual after a block (-1: the embedding) at every position"
 	},
 	{
 		"prompt", OPTION_TEXT, OPTIONS_EMBED, FIELD(prompt),
@@ -223,19 +241,28 @@ static const ScopeFunctions scope_functions[] = {
 	{OPTIONS_COMPLETION, {"completion"}},
 	{OPTIONS_ASK, {"ask"}},
 	{OPTIONS_CHAT, {"chat"}},
+	{OPTIONS_NEXT_TOKEN, {"next_token"}},
 	{OPTIONS_TEMPLATE, {"apply_chat_template"}},
 	{OPTIONS_TOKENIZE, {"tokenize", "count_tokens"}},
 	{OPTIONS_EMBED, {"embed", "embed_batch"}},
 	{OPTIONS_RERANK, {"rerank"}},
 	{OPTIONS_SCORE, {"cross_entropy", "perplexity"}},
 	{OPTIONS_LOAD, {"load_model"}},
+	{OPTIONS_ALTER, {"alter_model"}},
 };
+
+bool
+option_is_experiment(const OptionRow *row)
+{
+	return row->kind == OPTION_ABLATE || row->kind == OPTION_PATCH ||
+		row->kind == OPTION_STEER;
+}
 
 /* Everything that load_model and alter_model take as a model's default. */
 static bool
 is_generation_option(const OptionRow *row)
 {
-	return (row->scopes & GENERATION) != 0;
+	return (row->scopes & GENERATION) != 0 && !option_is_experiment(row);
 }
 
 bool
@@ -243,7 +270,8 @@ option_applies(const OptionRow *row, int scope)
 {
 	if ((row->scopes & scope) != 0)
 		return true;
-	return (scope & OPTIONS_LOAD) != 0 && is_generation_option(row);
+	return (scope & (OPTIONS_LOAD | OPTIONS_ALTER)) != 0 &&
+		is_generation_option(row);
 }
 
 /*
@@ -272,6 +300,10 @@ option_kind_text(const OptionRow *row)
 		case OPTION_BIAS:
 		case OPTION_PROMPTS:
 			return "object";
+		case OPTION_ABLATE:
+		case OPTION_PATCH:
+		case OPTION_STEER:
+			return "array";
 	}
 	return NULL;
 }

@@ -25,7 +25,10 @@ typedef enum OptionKind
 	OPTION_CHOICE,				/* int, index into choices */
 	OPTION_STOP,				/* stops and n_stops */
 	OPTION_BIAS,				/* sampler.bias and n_bias */
-	OPTION_PROMPTS				/* prompts and n_prompts */
+	OPTION_PROMPTS,				/* prompts and n_prompts */
+	OPTION_ABLATE,				/* edits and n_edits, as the next two */
+	OPTION_PATCH,
+	OPTION_STEER
 } OptionKind;
 
 typedef struct OptionRow
@@ -51,6 +54,12 @@ extern const size_t n_options;
 
 /* Does the option apply to a function of that scope? */
 extern bool option_applies(const OptionRow *row, int scope);
+
+/* Does the option edit the forward pass?  No model keeps such options. */
+extern bool option_is_experiment(const OptionRow *row);
+
+/* The error (22023) of a value of the wrong type. */
+extern void option_wrong_type(const OptionRow *row) pg_attribute_noreturn();
 
 /* Texts of errors and of the view. */
 extern const char *option_kind_text(const OptionRow *row);

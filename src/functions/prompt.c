@@ -98,6 +98,7 @@ void
 prompt_fit(const ModelUse *use, const Options *options, TokenList *list)
 {
 	int64		room = prompt_room(use, options);
+	EngineStatus status;
 
 	if ((int64) list->n > room)
 	{
@@ -115,6 +116,11 @@ prompt_fit(const ModelUse *use, const Options *options, TokenList *list)
 		cut(use, options->truncate, (size_t) room, list);
 	}
 	prompt_check_limit(list);
+	model_use_check(use,
+					experiment_check(use->hyper, options->edits,
+									 options->n_edits, (int64) list->n,
+									 &status),
+					&status);
 }
 
 void

@@ -22,6 +22,7 @@ extern TokenList prompt_encode(ModelUse *use, const char *utf8,
 /*
  * Make a prompt fit the context: nothing, the cut that the option truncate
  * asks for, or an error that says how many tokens it has and how many fit.
+ * Experiments must fit the model and the prompt.
  */
 extern void prompt_fit(const ModelUse *use, const Options *options,
 					   TokenList *list);

@@ -262,7 +262,8 @@ llm_head_contributions(PG_FUNCTION_ARGS)
 	token = inspect_number(fcinfo, 2, "token", 0,
 						   inspection->use->tokenizer.n_tokens);
 	allocate(&c);
-	inspect_run(inspection, PROBE_BIT(PROBE_HEADS) |
+	inspect_run(inspection,
+				PROBE_ENDS_PASS | PROBE_BIT(PROBE_HEADS) |
 				PROBE_BIT(PROBE_FFN_ADDED) | PROBE_BIT(PROBE_BLOCK),
 				INSPECT_ALL, INSPECT_ALL, see_last_position, &c);
 	logit_gradient(&c, token == INSPECT_ALL ? predicted_token(&c) : token);

@@ -92,8 +92,9 @@ llm_logit_lens(PG_FUNCTION_ARGS)
 	lens.top = MemoryContextAllocHuge(inspection->use->context,
 									  lens.k * sizeof(TokenLogit));
 	inspect_run(inspection,
-				PROBE_BIT(PROBE_EMBEDDING) | PROBE_BIT(PROBE_BLOCK),
-				INSPECT_ALL, INSPECT_ALL, see_states, &lens);
+				PROBE_ENDS_PASS | PROBE_BIT(PROBE_EMBEDDING) |
+				PROBE_BIT(PROBE_BLOCK), INSPECT_ALL, INSPECT_ALL, see_states,
+				&lens);
 	inspect_end(inspection);
 	return (Datum) 0;
 }

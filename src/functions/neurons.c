@@ -85,8 +85,8 @@ llm_neurons(PG_FUNCTION_ARGS)
 											   sizeof(float));
 	neurons.top = MemoryContextAllocHuge(context, neurons.k *
 										 sizeof(TokenLogit));
-	inspect_run(inspection, PROBE_BIT(PROBE_NEURONS), layer, INSPECT_ALL,
-				see_activations, &neurons);
+	inspect_run(inspection, PROBE_ENDS_PASS | PROBE_BIT(PROBE_NEURONS),
+				layer, INSPECT_ALL, see_activations, &neurons);
 	inspect_end(inspection);
 	return (Datum) 0;
 }

@@ -123,9 +123,10 @@ llm_projections(PG_FUNCTION_ARGS)
 	projections.key = MemoryContextAllocHuge(context, bytes);
 	projections.value = MemoryContextAlloc(context, hyper->value_length *
 										   sizeof(float));
-	inspect_run(inspection, PROBE_BIT(PROBE_QUERY) | PROBE_BIT(PROBE_KEY) |
-				PROBE_BIT(PROBE_VALUE), layer, INSPECT_ALL, see_projections,
-				&projections);
+	inspect_run(inspection,
+				PROBE_ENDS_PASS | PROBE_BIT(PROBE_QUERY) |
+				PROBE_BIT(PROBE_KEY) | PROBE_BIT(PROBE_VALUE),
+				layer, INSPECT_ALL, see_projections, &projections);
 	inspect_end(inspection);
 	return (Datum) 0;
 }

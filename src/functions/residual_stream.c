@@ -78,7 +78,8 @@ llm_hidden_states(PG_FUNCTION_ARGS)
 						   inspection->use->hyper->n_layers);
 	if (layer != INSPECT_ALL)
 		stages = PROBE_BIT(layer < 0 ? PROBE_EMBEDDING : PROBE_BLOCK);
-	inspect_run(inspection, stages, layer, INSPECT_ALL, see_states, &stream);
+	inspect_run(inspection, PROBE_ENDS_PASS | stages, layer, INSPECT_ALL,
+				see_states, &stream);
 	inspect_end(inspection);
 	return (Datum) 0;
 }
@@ -166,10 +167,10 @@ llm_residuals(PG_FUNCTION_ARGS)
 	stream.norm_added = MemoryContextAllocHuge(context, n * sizeof(double));
 	stream.cosine = MemoryContextAllocHuge(context, n * sizeof(double));
 	inspect_run(inspection,
-				PROBE_BIT(PROBE_EMBEDDING) | PROBE_BIT(PROBE_ATTN_ADDED) |
-				PROBE_BIT(PROBE_MIDDLE) | PROBE_BIT(PROBE_FFN_ADDED) |
-				PROBE_BIT(PROBE_BLOCK), INSPECT_ALL, INSPECT_ALL,
-				see_residuals, &stream);
+				PROBE_ENDS_PASS | PROBE_BIT(PROBE_EMBEDDING) |
+				PROBE_BIT(PROBE_ATTN_ADDED) | PROBE_BIT(PROBE_MIDDLE) |
+				PROBE_BIT(PROBE_FFN_ADDED) | PROBE_BIT(PROBE_BLOCK),
+				INSPECT_ALL, INSPECT_ALL, see_residuals, &stream);
 	inspect_end(inspection);
 	return (Datum) 0;
 }

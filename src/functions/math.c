@@ -229,7 +229,7 @@ cross_entropy(const float *logits, int32 n, int32 target)
 	}
 	if (!any)
 		return get_float8_nan();
-	return -logprob_of(logprob_base(logits, n), logits[target]);
+	return 0.0 - logprob_of(logprob_base(logits, n), logits[target]);
 }
 
 /* llm.cross_entropy(logits, target) */

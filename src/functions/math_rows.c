@@ -145,11 +145,16 @@ rope_prepare(float base, const text *layout, const RealArray *matrix,
 				errmsg("base must be positive and finite"));
 	rope->layout = rope_layout(layout);
 	rope->head_dim = n / heads;
-	if (n % heads != 0 || rope->head_dim % 2 != 0)
+	if (n % heads != 0)
 		ereport(ERROR,
 				errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
-				errmsg("the %lld %s of %s are not pairs of %lld heads",
-					   (long long) n, what, matrix->name, (long long) heads));
+				errmsg("the %lld %s of %s are not %lld heads", (long long) n,
+					   what, matrix->name, (long long) heads));
+	if (rope->head_dim % 2 != 0)
+		ereport(ERROR,
+				errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				errmsg("a head of %s has an odd number of %s", matrix->name,
+					   what));
 	rope->cosine = kernel_row(rope->head_dim / 2);
 	rope->sine = kernel_row(rope->head_dim / 2);
 	rope->frequency = MemoryContextAllocHuge(CurrentMemoryContext,

@@ -7,11 +7,15 @@
 \set bert :data/hf/bert
 \set gpt2 :data/hf/gpt2
 \set gemma2 :data/hf/gemma2
+\set odd :data/tiny-llama-odd.gguf
+\set qwen3 :data/tiny-qwen3.gguf
 SELECT name FROM llm.load_model('in_llama', :'llama');
 SELECT name FROM llm.load_model('in_mixed', :'mixed');
 SELECT name FROM llm.load_model('in_bert', :'bert');
 SELECT name FROM llm.load_model('in_gpt2', :'gpt2');
 SELECT name FROM llm.load_model('in_gemma2', :'gemma2');
+SELECT name FROM llm.load_model('in_odd', :'odd');
+SELECT name FROM llm.load_model('in_qwen3', :'qwen3');
 
 CREATE FUNCTION norm(real[]) RETURNS float8 LANGUAGE sql AS $$ SELECT sqrt(sum(x::float8 * x)) FROM unnest($1) AS x $$;
 CREATE FUNCTION dot(real[], real[]) RETURNS float8 LANGUAGE sql AS $$ SELECT sum(a::float8 * b) FROM unnest($1, $2) AS v(a, b) $$;
@@ -186,14 +190,15 @@ $$;
 CREATE FUNCTION parts(model text, token int, OUT contributions float8, OUT embedding float8, OUT biases float8, OUT logit float8) LANGUAGE sql AS $$
 SELECT (SELECT sum(contribution) FROM llm.head_contributions(model, 'the model', token)),
 	through_norm(last_state(model, -1), final, w, u, centred),
-	CASE WHEN centred THEN (SELECT sum(through_norm(llm.tensor(model, name), final, w, u, true))
-		FROM llm.model_tensors(model) WHERE name LIKE 'blk.%.attn_output.bias') ELSE 0 END,
+	(SELECT coalesce(sum(through_norm(llm.tensor(model, name), final, w, u, centred)), 0)
+		FROM llm.model_tensors(model) WHERE name LIKE 'blk.%.attn_output.bias'),
 	through_norm(final, final, w, u, centred)
 FROM (SELECT last_state(model, 1) AS final, llm.tensor(model, 'output_norm.weight') AS w,
 		llm.tensor(model, head_tensor(model), token, 1) AS u, model = 'in_gpt2' AS centred) AS t
 $$;
-SELECT model, token, abs((contributions + embedding + biases) / logit - 1) < 1e-4 AS sums, abs(embedding / logit) > 1e-3 AS needs_embedding
-FROM unnest(ARRAY['in_llama', 'in_gpt2', 'in_gemma2']) AS model, unnest(ARRAY[5, 17]) AS token, parts(model, token);
+SELECT model, token, abs((contributions + embedding + biases) / logit - 1) < 1e-4 AS sums, abs(embedding / logit) > 1e-3 AS needs_embedding,
+	biases <> 0 AS has_biases
+FROM unnest(ARRAY['in_llama', 'in_gpt2', 'in_gemma2', 'in_odd', 'in_qwen3']) AS model, unnest(ARRAY[5, 17]) AS token, parts(model, token);
 -- and the difference of two logits is that of log-probabilities
 SELECT abs((b.contributions + b.embedding) - (a.contributions + a.embedding) - (n.logprob - m.logprob)) < 1e-4 AS same
 FROM llm.next_token('in_llama', 'the model', NULL::int) AS n, llm.next_token('in_llama', 'the model', NULL::int) AS m,
@@ -236,6 +241,7 @@ SELECT * FROM llm.head_contributions('in_bert', 'a');
 SELECT * FROM llm.head_contributions('in_llama', 'a', -1);
 SELECT * FROM llm.head_contributions('in_llama', 'a', 1000000);
 SELECT count(*) FROM llm.hidden_states('in_llama', '');
+SELECT * FROM llm.residuals('in_llama', repeat('the model', 1000));
 
 SELECT provolatile, proparallel, count(*) FROM pg_proc
 WHERE pronamespace = 'llm'::regnamespace AND proname IN ('hidden_states', 'residuals', 'projections', 'logit_lens',
@@ -245,4 +251,4 @@ GROUP BY 1, 2;
 DROP FUNCTION parts(text, int), last_state(text, int), through_norm(real[], real[], real[], real[], boolean),
 	times(real[], real[]), column_of(text, text, int), head_tensor(text), layer_norm(real[], real[], real[]), long(),
 	dot(real[], real[]), norm(real[]);
-SELECT llm.drop_model(name) FROM unnest(ARRAY['in_llama', 'in_mixed', 'in_bert', 'in_gpt2', 'in_gemma2']) AS name;
+SELECT llm.drop_model(name) FROM unnest(ARRAY['in_llama', 'in_mixed', 'in_bert', 'in_gpt2', 'in_gemma2', 'in_odd', 'in_qwen3']) AS name;

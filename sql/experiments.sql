@@ -90,6 +90,76 @@ SELECT top(jsonb_build_object('patch', jsonb_build_array(state(1), state(2)))) =
 		top(jsonb_build_object('patch', jsonb_build_array(state(4)))) AS patch_then_steer,
 	top(jsonb_build_object('patch', jsonb_build_array(state(1)))) <> top('{}') AS changes;
 
+-- the functions that look inside see what the experiment left
+SELECT count(*) AS cases, count(*) FILTER (WHERE (SELECT array_agg((token_id, probability) ORDER BY rank)
+		FROM llm.logit_lens(model, text, 300, options) WHERE layer = 1 AND "position" = 8) =
+	(SELECT array_agg((token_id, probability) ORDER BY rank)
+		FROM llm.next_token(model, text, 300, options))) AS lens_is_next_token
+FROM golden;
+SELECT count(*) AS patches, count(*) FILTER (WHERE state =
+	ARRAY(SELECT jsonb_array_elements_text(p->'state')::real)) AS seen
+FROM golden, jsonb_array_elements(options->'patch') AS p,
+	llm.hidden_states(model, text, (p->>'layer')::int, jsonb_build_object('patch', options->'patch')) AS h
+WHERE h."position" = (p->>'position')::int;
+
+-- a state in its own place changes no bit, all states of another text give its
+-- prediction, and steering adds
+CREATE FUNCTION states(text text, layer int) RETURNS jsonb LANGUAGE sql
+RETURN (SELECT jsonb_build_object('patch', jsonb_agg(jsonb_build_object('layer', h.layer,
+		'position', h."position", 'state', to_jsonb(h.state))))
+	FROM llm.hidden_states('tiny-llama', text, layer) AS h);
+SELECT layer, top(states('ABC', layer)) = top('{}') AS own_states,
+	top(states('XYZ', layer)) = (SELECT string_agg(format('%s %s', token_id, logprob), ' ' ORDER BY rank)
+		FROM llm.next_token('tiny-llama', 'XYZ', 5)) AS of_another
+FROM generate_series(-1, 1) AS layer;
+SELECT max(abs(a - b - 0.5)) < 1e-6 AS added
+FROM llm.hidden_states('tiny-llama', 'ABC', 1, jsonb_build_object('steer', jsonb_build_array(vector(0.5)))) AS h
+JOIN llm.hidden_states('tiny-llama', 'ABC', 1) AS p USING ("position"),
+	unnest(h.state, p.state) AS v(a, b);
+
+-- what is switched off is 0 and adds nothing (what others add goes through the
+-- same final norm); what comes before it does not change
+\set head '{"ablate": [{"layer": 1, "head": 2}]}'
+SELECT layer, head, h.contribution = 0 AS nothing
+FROM llm.head_contributions('tiny-llama', 'ABC', 11, :'head') AS h
+JOIN llm.head_contributions('tiny-llama', 'ABC', 11) AS p USING (layer, head)
+WHERE h.contribution <> p.contribution;
+SELECT count(*), bool_and(neuron = 9 AND n.activation = 0) AS off
+FROM llm.neurons('tiny-llama', 'ABC', 1, 72, '{"ablate": [{"layer": 1, "neuron": 9}]}') AS n
+JOIN llm.neurons('tiny-llama', 'ABC', 1, 72) AS p USING ("position", neuron)
+WHERE n.activation <> p.activation;
+\set first '{"ablate": [{"layer": 0, "head": 2}]}'
+SELECT layer, bool_and(a.weight = p.weight) AS same
+FROM llm.attention('tiny-llama', 'ABC', NULL, NULL, :'first') AS a
+JOIN llm.attention('tiny-llama', 'ABC') AS p USING (layer, head, query, key)
+GROUP BY layer ORDER BY layer;
+SELECT layer, bool_and(e.entropy = p.entropy) AS same
+FROM llm.attention_heads('tiny-llama', 'ABC', :'first') AS e
+JOIN llm.attention_heads('tiny-llama', 'ABC') AS p USING (layer, head)
+GROUP BY layer ORDER BY layer;
+SELECT layer, llm.attention_matrix('tiny-llama', 'ABC', layer, 0, :'first') =
+		llm.attention_matrix('tiny-llama', 'ABC', layer, 0) AS matrix,
+	(SELECT array_agg(p) FROM llm.projections('tiny-llama', 'ABC', layer, 0, :'first') AS p) =
+	(SELECT array_agg(p) FROM llm.projections('tiny-llama', 'ABC', layer, 0) AS p) AS projections,
+	(SELECT array_agg(r) FROM llm.residuals('tiny-llama', 'ABC', :'first') AS r
+		WHERE r.layer = l.layer AND sublayer = 'attention') =
+	(SELECT array_agg(r) FROM llm.residuals('tiny-llama', 'ABC') AS r
+		WHERE r.layer = l.layer AND sublayer = 'attention') AS residuals
+FROM generate_series(0, 1) AS l(layer);
+
+-- scores of texts
+SELECT abs(llm.cross_entropy('tiny-llama', 'ABCDEF', :'first') + avg(logprob)) < 1e-12 AS cross_entropy,
+	abs(ln(llm.perplexity('tiny-llama', 'ABCDEF', :'first')) + avg(logprob)) < 1e-12 AS perplexity,
+	abs(llm.score('tiny-llama', 'ABC', 'DEF', :'first') - sum(logprob) FILTER (WHERE "position" >= 3)) < 1e-12 AS score,
+	abs(llm.score('tiny-llama', 'ABC', 'DEF') - sum(logprob) FILTER (WHERE "position" >= 3)) > 0.01 AS changed
+FROM llm.token_logprobs('tiny-llama', 'ABCDEF', :'first');
+SELECT llm.cross_entropy('tiny-llama', 'ABCDEFGHIJ', :'first'::jsonb || '{"window": 5}') <>
+	llm.cross_entropy('tiny-llama', 'ABCDEFGHIJ', '{"window": 5}') AS windows;
+SELECT llm.cross_entropy('tiny-llama', 'ABCDEFGHIJ', states('ABCDEFG', 0) || '{"window": 5}');
+SELECT count(*) FROM llm.hidden_states('tiny-llama', 'AB', 0, states('ABC', 0));
+SELECT count(*) FROM llm.hidden_states('tiny-llama', 'AB', 0, '{"max_tokens": 1}');
+SELECT count(*) FROM llm.hidden_states('tiny-llama', 'AB', 0, '{"window": 5}');
+
 -- errors
 CREATE FUNCTION try(options jsonb, model text DEFAULT 'tiny-llama') RETURNS text LANGUAGE plpgsql AS $$
 DECLARE detail text;
@@ -159,5 +229,5 @@ SELECT (SELECT token_id FROM llm.next_token('tiny-llama', '<|im_end|>', 1, '{"pa
 SELECT count(DISTINCT llm.generate('tiny-llama', 'ABC', CASE WHEN i % 2 = 0 THEN NULL ELSE :'one'::jsonb END))
 FROM generate_series(1, 6) AS i;
 
-DROP FUNCTION try(jsonb, text), top(jsonb), state(real), vector(real), constant(int, real);
+DROP FUNCTION try(jsonb, text), states(text, int), top(jsonb), state(real), vector(real), constant(int, real);
 SELECT llm.drop_model(name) FROM unnest(ARRAY['tiny-llama', 'tiny-gpt2', 'tiny-qwen3']) AS name;

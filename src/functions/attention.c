@@ -123,7 +123,7 @@ put_rows(void *arg, const ProbeEvent *event)
 	}
 }
 
-/* llm.attention(model, input, layer, head) */
+/* llm.attention(model, input, layer, head, options) */
 Datum
 llm_attention(PG_FUNCTION_ARGS)
 {
@@ -137,7 +137,7 @@ llm_attention(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	inspection = inspect_begin(model_lookup(ARG_CSTRING(0), MODEL_ANY),
-							   PG_GETARG_TEXT_PP(1), false);
+							   PG_GETARG_TEXT_PP(1), false, ARG_JSONB(4));
 	hyper = inspection->use->hyper;
 	layer = inspect_number(fcinfo, 2, "layer", 0, hyper->n_layers);
 	head = inspect_number(fcinfo, 3, "head", 0, hyper->n_heads);
@@ -186,7 +186,7 @@ square_array(int n)
 	return array;
 }
 
-/* llm.attention_matrix(model, input, layer, head) */
+/* llm.attention_matrix(model, input, layer, head, options) */
 Datum
 llm_attention_matrix(PG_FUNCTION_ARGS)
 {
@@ -201,7 +201,7 @@ llm_attention_matrix(PG_FUNCTION_ARGS)
 		PG_ARGISNULL(3))
 		PG_RETURN_NULL();
 	inspection = inspect_begin(model_lookup(ARG_CSTRING(0), MODEL_ANY),
-							   PG_GETARG_TEXT_PP(1), false);
+							   PG_GETARG_TEXT_PP(1), false, ARG_JSONB(4));
 	hyper = inspection->use->hyper;
 	layer = inspect_number(fcinfo, 2, "layer", 0, hyper->n_layers);
 	head = inspect_number(fcinfo, 3, "head", 0, hyper->n_heads);

@@ -130,7 +130,7 @@ see_query(void *arg, const ProbeEvent *event)
 		put_head(account, event->layer, event->head);
 }
 
-/* llm.attention_heads(model, input) */
+/* llm.attention_heads(model, input, options) */
 Datum
 llm_attention_heads(PG_FUNCTION_ARGS)
 {
@@ -141,7 +141,7 @@ llm_attention_heads(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	inspection = inspect_begin(model_lookup(ARG_CSTRING(0), MODEL_ANY),
-							   PG_GETARG_TEXT_PP(1), false);
+							   PG_GETARG_TEXT_PP(1), false, ARG_JSONB(2));
 	account.inspection = inspection;
 	account.rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	account.keys = MemoryContextAllocHuge(inspection->use->context,

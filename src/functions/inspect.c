@@ -18,9 +18,8 @@
 
 /* What the model reads of a text. */
 static TokenList
-encode(ModelUse *use, const text *input)
+encode(ModelUse *use, const text *input, const Options *options)
 {
-	Options    *options = options_read(OPTIONS_GENERATE, NULL, NULL);
 	size_t		length;
 	const char *utf8 = text_to_utf8(input, &length);
 	TokenList	list = {0};
@@ -44,7 +43,7 @@ encode(ModelUse *use, const text *input)
 
 Inspection *
 inspect_begin_tokens(ModelUse *use, TokenList tokens, int max_rows,
-					 bool with_logits)
+					 bool with_logits, const Options *options)
 {
 	Inspection *inspection = MemoryContextAllocZero(use->context,
 													sizeof(Inspection));
@@ -58,8 +57,14 @@ inspect_begin_tokens(ModelUse *use, TokenList tokens, int max_rows,
 				errdetail("It sees the whole text and has no unembedding."));
 	inspection->use = use;
 	inspection->caller = old;
+	inspection->options = options;
 	inspection->tokens = tokens;
 	inspection->n = (int) Min(tokens.n, (size_t) max_rows);
+	model_use_check(use,
+					experiment_check(use->hyper, options->edits,
+									 options->n_edits, inspection->n,
+									 &status),
+					&status);
 	model_use_check(use,
 					encoder_open_outputs(&inspection->encoder, use->image,
 										 settings_kernels(),
@@ -73,14 +78,17 @@ inspect_begin_tokens(ModelUse *use, TokenList tokens, int max_rows,
 }
 
 Inspection *
-inspect_begin(const ModelRef *model, const text *input, bool with_logits)
+inspect_begin(const ModelRef *model, const text *input, bool with_logits,
+			  const Jsonb *call)
 {
+	Options    *options = options_read(OPTIONS_INSPECT, call, NULL);
 	ModelUse   *use = model_use_begin(model);
 	MemoryContext old = MemoryContextSwitchTo(use->context);
-	TokenList	tokens = encode(use, input);
+	TokenList	tokens = encode(use, input, options);
 
 	MemoryContextSwitchTo(old);
-	return inspect_begin_tokens(use, tokens, (int) tokens.n, with_logits);
+	return inspect_begin_tokens(use, tokens, (int) tokens.n, with_logits,
+								options);
 }
 
 typedef struct Watch
@@ -118,15 +126,22 @@ inspect_run(Inspection *inspection, uint32 stages, int layer, int head,
 {
 	ModelUse   *use = inspection->use;
 	Watch		watch = {inspection, see, arg};
-	Probe		probe = {stages, Max(layer, -1), Max(head, -1), see_event, &watch};
+	Probe		probe = {
+		stages, Max(layer, -1), Max(head, -1), see_event, &watch
+	};
 	EncoderText whole = {
 		inspection->tokens.ids, inspection->n, inspection->n
 	};
+	Experiment	experiment;
+	const Options *options = inspection->options;
+	const Probe *edited = experiment_open(&experiment, use->hyper,
+										  options->edits, options->n_edits,
+										  &probe);
 	EngineStatus status;
 
 	inspection->caller = CurrentMemoryContext;
 	model_use_check(use,
-					encoder_run(&inspection->encoder, &whole, 1, &probe,
+					encoder_run(&inspection->encoder, &whole, 1, edited,
 								&status),
 					&status);
 }

@@ -20,6 +20,7 @@
 typedef struct Inspection
 {
 	ModelUse   *use;
+	const Options *options;		/* experiments */
 	TokenList	tokens;
 	int			n;				/* tokens: rows of the pass, from position 0 */
 	Encoder		encoder;
@@ -42,21 +43,24 @@ typedef void (*InspectSee) (void *arg, const ProbeEvent *event);
 /*
  * Tokens of the text, and room for a pass.  A text that does not fit the
  * context is an error.  with_logits: inspect_logits() will be called; then a
- * model without unembedding is an error.
+ * model without unembedding is an error.  options: those of the call, or NULL;
+ * of experiments, all that is seen is what they leave.
  */
 extern Inspection *inspect_begin(const ModelRef *model, const text *input,
-								 bool with_logits);
+								 bool with_logits, const Jsonb *options);
 
 /*
  * The same for tokens that the caller made, in passes of at most max_rows of
  * them, from tokens.ids on.  The inspection takes over use.
  */
 extern Inspection *inspect_begin_tokens(ModelUse *use, TokenList tokens,
-										int max_rows, bool with_logits);
+										int max_rows, bool with_logits,
+										const Options *options);
 
 /*
- * The pass.  stages: PROBE_BIT()s; layer and head: only those, or
- * INSPECT_ALL.  May be called more than once.
+ * The pass.  stages: PROBE_BIT()s; with PROBE_ENDS_PASS it ends behind the
+ * last event (of the layer), when nothing else of it is wanted.  layer and
+ * head: only those, or INSPECT_ALL.  May be called more than once.
  */
 extern void inspect_run(Inspection *inspection, uint32 stages, int layer,
 						int head, InspectSee see, void *arg);
@@ -73,7 +77,8 @@ extern void inspect_end(Inspection *inspection);
 
 /*
  * An optional argument that numbers a layer or a head: INSPECT_ALL when NULL,
- * else min .. count - 1; anything else is an error (22023) that says what exists.
+ * else min .. count - 1; anything else is an error (22023) that says what
+ * exists.
  */
 extern int	inspect_number(FunctionCallInfo fcinfo, int argument,
 						   const char *what, int min, int count);

@@ -23,7 +23,8 @@ inspect_call(FunctionCallInfo fcinfo, int n_needed, bool with_logits)
 		if (PG_ARGISNULL(i))
 			return NULL;
 	return inspect_begin(model_lookup(ARG_CSTRING(0), MODEL_ANY),
-						 PG_GETARG_TEXT_PP(1), with_logits);
+						 PG_GETARG_TEXT_PP(1), with_logits,
+						 ARG_JSONB(PG_NARGS() - 1));
 }
 
 int32

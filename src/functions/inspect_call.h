@@ -12,8 +12,8 @@
 
 /*
  * Begin a set-returning function whose first arguments are a model and a
- * text: inspect_begin() for them, or NULL, and then no rows, when one of the
- * first n_needed arguments is NULL.
+ * text, and whose last one is options: inspect_begin() for them, or NULL, and
+ * then no rows, when one of the first n_needed arguments is NULL.
  */
 extern Inspection *inspect_call(FunctionCallInfo fcinfo, int n_needed,
 								bool with_logits);

@@ -36,7 +36,8 @@ typedef enum OptionScope
 	OPTIONS_MODEL = 0x200,		/* no function: read from the model's options,
 								 * never from those of a call */
 	OPTIONS_NEXT_TOKEN = 0x400,
-	OPTIONS_ALTER = 0x800		/* alter_model: what a model may keep */
+	OPTIONS_ALTER = 0x800,		/* alter_model: what a model may keep */
+	OPTIONS_INSPECT = 0x2000	/* functions that look inside */
 } OptionScope;
 
 typedef enum TruncateMode

@@ -15,7 +15,8 @@
 #include "functions/options_table.h"
 
 #define GENERATION OPTIONS_GENERATION
-#define EXPERIMENTS (OPTIONS_GENERATION | OPTIONS_NEXT_TOKEN)
+#define EXPERIMENTS (OPTIONS_GENERATION | OPTIONS_NEXT_TOKEN | \
+					 OPTIONS_SCORE | OPTIONS_INSPECT)
 #define FIELD(name) offsetof(Options, name)
 
 static const char *const truncate_choices[] = {"error", "start", "end", NULL};
@@ -233,7 +234,7 @@ const size_t n_options = lengthof(option_table);
 typedef struct ScopeFunctions
 {
 	OptionScope scope;
-	const char *functions[4];
+	const char *functions[12];
 } ScopeFunctions;
 
 static const ScopeFunctions scope_functions[] = {
@@ -249,6 +250,9 @@ static const ScopeFunctions scope_functions[] = {
 	{OPTIONS_SCORE, {"cross_entropy", "perplexity"}},
 	{OPTIONS_LOAD, {"load_model"}},
 	{OPTIONS_ALTER, {"alter_model"}},
+	{OPTIONS_INSPECT, {"attention", "attention_matrix", "attention_heads",
+			"hidden_states", "logit_lens", "neurons", "residuals",
+	"projections", "head_contributions", "token_logprobs", "score"}},
 };
 
 bool

@@ -389,7 +389,8 @@ llm_attention_plot(PG_FUNCTION_ARGS)
 	key = call_key(fcinfo, "vvii", model);
 	if (call_cache_get(fcinfo, &key, &result))
 		return result;
-	plot.inspection = inspect_begin(model, PG_GETARG_TEXT_PP(1), false);
+	plot.inspection = inspect_begin(model, PG_GETARG_TEXT_PP(1), false,
+									NULL);
 	hyper = plot.inspection->use->hyper;
 	plot.layer = inspect_number(fcinfo, 2, "layer", 0, hyper->n_layers);
 	plot.head = inspect_number(fcinfo, 3, "head", 0, hyper->n_heads);

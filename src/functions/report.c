@@ -373,7 +373,7 @@ llm_attention_report(PG_FUNCTION_ARGS)
 		return result;
 	report.predicts = (model->capabilities & MODEL_GENERATE) != 0;
 	report.inspection = inspect_begin(model, PG_GETARG_TEXT_PP(1),
-									  report.predicts);
+									  report.predicts, NULL);
 	report.hyper = report.inspection->use->hyper;
 	report.n = report.inspection->n;
 	check_size(report.n);

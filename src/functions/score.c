@@ -102,11 +102,11 @@ encode(ModelUse *use, const text *input, const Options *options)
 
 /* A text of at least two tokens that fits the context. */
 static LogprobSum
-sum_whole(ModelUse *use, TokenList tokens)
+sum_whole(ModelUse *use, TokenList tokens, const Options *options)
 {
 	LogprobSum	total = {0};
 	Inspection *inspection = inspect_begin_tokens(use, tokens, (int) tokens.n,
-												  true);
+												  true, options);
 
 	inspect_run(inspection, 0, INSPECT_ALL, INSPECT_ALL, NULL, NULL);
 	score_tokens(inspection, 1, inspection->n, add_logprob, &total);
@@ -133,13 +133,15 @@ check_window(const ModelUse *use, const TokenList *tokens, int window)
 }
 
 static LogprobSum
-sum_windows(ModelUse *use, TokenList tokens, int window)
+sum_windows(ModelUse *use, TokenList tokens, const Options *options)
 {
 	LogprobSum	total = {0};
 	bool		begins = use->tokenizer.bos >= 0 &&
 		tokens.ids[0] == use->tokenizer.bos;
+	int			window = options->window;
 	size_t		left = tokens.n;
-	Inspection *inspection = inspect_begin_tokens(use, tokens, window, true);
+	Inspection *inspection = inspect_begin_tokens(use, tokens, window, true,
+												  options);
 
 	for (; left >= (size_t) window; left -= window)
 	{
@@ -164,13 +166,13 @@ sum_text(const ModelRef *model, const text *input, const Options *options)
 	if (options->window > 0)
 	{
 		check_window(use, &tokens, options->window);
-		total = sum_windows(use, tokens, options->window);
+		total = sum_windows(use, tokens, options);
 	}
 	else
 	{
 		prompt_fit(use, options, &tokens);
 		if (tokens.n > 1)
-			total = sum_whole(use, tokens);
+			total = sum_whole(use, tokens, options);
 	}
 	model_use_end(use);
 	return total;
@@ -247,9 +249,10 @@ encode_both(ModelUse *use, const text *prompt, const text *continuation,
 }
 
 static double
-score(const ModelRef *model, const text *prompt, const text *continuation)
+score(const ModelRef *model, const text *prompt, const text *continuation,
+	  const Jsonb *call)
 {
-	Options    *options = options_read(OPTIONS_SCORE, NULL, model->options);
+	Options    *options = options_read(OPTIONS_INSPECT, call, model->options);
 	ModelUse   *use = model_use_begin(model);
 	LogprobSum	total = {0};
 	int			n_prompt;
@@ -258,7 +261,8 @@ score(const ModelRef *model, const text *prompt, const text *continuation)
 	Inspection *inspection;
 
 	prompt_fit(use, options, &tokens);
-	inspection = inspect_begin_tokens(use, tokens, (int) tokens.n, true);
+	inspection = inspect_begin_tokens(use, tokens, (int) tokens.n, true,
+									  options);
 	if (inspection->n > n_prompt)
 		inspect_run(inspection, 0, INSPECT_ALL, INSPECT_ALL, NULL, NULL);
 	score_tokens(inspection, n_prompt, inspection->n, add_logprob, &total);
@@ -266,7 +270,7 @@ score(const ModelRef *model, const text *prompt, const text *continuation)
 	return total.sum;
 }
 
-/* llm.score(model, prompt, continuation) */
+/* llm.score(model, prompt, continuation, options) */
 Datum
 llm_score(PG_FUNCTION_ARGS)
 {
@@ -277,11 +281,11 @@ llm_score(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2))
 		PG_RETURN_NULL();
 	model = model_lookup(ARG_CSTRING(0), MODEL_ANY);
-	key = call_key(fcinfo, "vvv", model);
+	key = call_key(fcinfo, "vvvv", model);
 	if (call_cache_get(fcinfo, &key, &result))
 		return result;
 	result = Float8GetDatum(score(model, PG_GETARG_TEXT_PP(1),
-								  PG_GETARG_TEXT_PP(2)));
+								  PG_GETARG_TEXT_PP(2), ARG_JSONB(3)));
 	call_cache_put(fcinfo, &key, result, true);
 	return result;
 }
@@ -324,7 +328,7 @@ put_token(void *arg, const Inspection *inspection, int position,
 	pfree(token);
 }
 
-/* llm.token_logprobs(model, input) */
+/* llm.token_logprobs(model, input, options) */
 Datum
 llm_token_logprobs(PG_FUNCTION_ARGS)
 {
@@ -334,7 +338,7 @@ llm_token_logprobs(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;
 	inspection = inspect_begin(model_lookup(ARG_CSTRING(0), MODEL_ANY),
-							   PG_GETARG_TEXT_PP(1), true);
+							   PG_GETARG_TEXT_PP(1), true, ARG_JSONB(2));
 	if (inspection->n > 1)
 		inspect_run(inspection, 0, INSPECT_ALL, INSPECT_ALL, NULL, NULL);
 	put_token(fcinfo->resultinfo, inspection, 0, NULL);

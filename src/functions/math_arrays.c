@@ -11,6 +11,7 @@
 
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
+#include "utils/memutils.h"
 
 #include "engine/kernels/kernels.h"
 #include "functions/math_arrays.h"
@@ -191,39 +192,60 @@ kernel_row(int64 n)
 	return (float *) CACHELINEALIGN(memory);
 }
 
-/* In rows of their own, as arrays begin wherever a value begins */
+/* Rows of one call of a function, as arrays begin wherever a value begins */
+typedef struct MapRows
+{
+	MemoryContext context;
+	float	   *in;
+	float	   *out;
+} MapRows;
+
+static MapRows
+map_begin(int64 n)
+{
+	MapRows		map;
+	MemoryContext old;
+
+	map.context = AllocSetContextCreate(CurrentMemoryContext, "llm rows",
+										ALLOCSET_SMALL_SIZES);
+	old = MemoryContextSwitchTo(map.context);
+	map.in = kernel_row(n);
+	map.out = kernel_row(n);
+	MemoryContextSwitchTo(old);
+	return map;
+}
+
 static void
-map_row(const float *x, float *y, int64 n, RowFunction f, void *arg,
-		float *in, float *out)
+map_row(const MapRows *map, const float *x, float *y, int64 n,
+		RowFunction f, void *arg)
 {
 	uint64		rounding;
 
 	CHECK_FOR_INTERRUPTS();
-	memcpy(in, x, n * sizeof(float));
+	memcpy(map->in, x, n * sizeof(float));
 	rounding = kernels_enter();
-	f(arg, in, out, n);
+	f(arg, map->in, map->out, n);
 	kernels_leave(rounding);
-	memcpy(y, out, n * sizeof(float));
+	memcpy(y, map->out, n * sizeof(float));
 }
 
 void
 map_rows(const float *x, float *y, int64 rows, int64 columns, RowFunction f,
 		 void *arg)
 {
-	float	   *in = kernel_row(columns);
-	float	   *out = kernel_row(columns);
+	MapRows		map = map_begin(columns);
 
 	for (int64 row = 0; row < rows; row++)
-		map_row(x + row * columns, y + row * columns, columns, f, arg, in,
-				out);
+		map_row(&map, x + row * columns, y + row * columns, columns, f, arg);
+	MemoryContextDelete(map.context);
 }
 
 void
 map_values(const float *x, float *y, int64 n, RowFunction f, void *arg)
 {
-	float	   *in = kernel_row(VALUES_AT_ONCE);
-	float	   *out = kernel_row(VALUES_AT_ONCE);
+	MapRows		map = map_begin(Min(n, VALUES_AT_ONCE));
 
 	for (int64 i = 0; i < n; i += VALUES_AT_ONCE)
-		map_row(x + i, y + i, Min(VALUES_AT_ONCE, n - i), f, arg, in, out);
+		map_row(&map, x + i, y + i, Min(VALUES_AT_ONCE, n - i), f, arg);
+	MemoryContextDelete(map.context);
 }

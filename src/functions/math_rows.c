@@ -139,10 +139,10 @@ rope_prepare(float base, const text *layout, const RealArray *matrix,
 {
 	Rope	   *rope = palloc(sizeof(Rope));
 
-	if (!(base > 0) || isinf(base))
+	if (!(base >= 1) || isinf(base))
 		ereport(ERROR,
 				errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				errmsg("base must be positive and finite"));
+				errmsg("base must be at least 1, and finite"));
 	rope->layout = rope_layout(layout);
 	rope->head_dim = n / heads;
 	if (n % heads != 0)

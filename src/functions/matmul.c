@@ -13,6 +13,8 @@
 
 #include "compat.h"
 
+#include <math.h>
+
 #include "miscadmin.h"
 
 #include "functions/math_rows.h"
@@ -158,12 +160,22 @@ attend(const Head *head, int64 at_once, float *scores, float *scratch,
 	}
 }
 
+static bool
+all_finite(const float *values, int64 n)
+{
+	bool		finite = true;
+
+	for (int64 i = 0; i < n; i++)
+		finite &= !isnan(values[i]) && !isinf(values[i]);
+	return finite;
+}
+
 /* Rows of a slice, for heads whose values all lie in one array */
 static int64
 queries_at_once(bool causal, const float *values, int64 n_values,
 				int64 n_keys)
 {
-	if (causal && !settings_kernels()->finite(values, n_values))
+	if (causal && !all_finite(values, n_values))
 		return 1;
 	return rows_at_once(n_keys);
 }
@@ -280,9 +292,7 @@ static float *
 project(const MultiHead *m, const RealArray *w, const RealArray *bias,
 		bool turn)
 {
-	float	   *out = MemoryContextAllocHuge(CurrentMemoryContext,
-											 m->x.rows * w->rows *
-											 sizeof(float));
+	float	   *out = RESULT_VALUES(result_matrix(m->x.rows, w->rows));
 
 	linear(real_blas(&m->x), w, bias->values, out);
 	if (turn && m->rope != NULL)
@@ -315,9 +325,6 @@ attend_heads(const MultiHead *m, float *out)
 		attend(&head, at_once, scores, scratch, out + i * m->value_dim,
 			   m->wo.columns);
 	}
-	pfree(q);
-	pfree(k);
-	pfree(v);
 }
 
 /*
@@ -344,8 +351,7 @@ llm_multi_head_attention(PG_FUNCTION_ARGS)
 		PG_RETURN_ARRAYTYPE_P(result_like(&m.x));
 	read_weights(fcinfo, &m);
 	result = result_matrix(m.x.rows, m.wo.rows);
-	out = MemoryContextAllocHuge(CurrentMemoryContext,
-								 m.x.rows * m.wo.columns * sizeof(float));
+	out = RESULT_VALUES(result_matrix(m.x.rows, m.wo.columns));
 	attend_heads(&m, out);
 	heads = (BlasMatrix)
 	{

@@ -131,7 +131,7 @@ static ArrayType *
 make_result(int ndim, const int *dims, int64 rows, int64 columns)
 {
 	Size		header = ARR_OVERHEAD_NONULLS(ndim);
-	int64		most = (MaxAllocSize - header) / sizeof(float4);
+	int64		most = MaxArraySize;
 	ArrayType  *result;
 	Size		size;
 
@@ -141,8 +141,9 @@ make_result(int ndim, const int *dims, int64 rows, int64 columns)
 		ereport(ERROR,
 				errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
 				errmsg("the result does not fit in one array"),
-				errdetail("It has %lld rows of %lld values.",
-						  (long long) rows, (long long) columns));
+				errdetail("It has %lld rows of %lld values, an array at "
+						  "most %lld values.", (long long) rows,
+						  (long long) columns, (long long) most));
 	size = header + rows * columns * sizeof(float4);
 	result = palloc(size);
 	memset(result, 0, header);

@@ -53,8 +53,8 @@ extern BlasMatrix real_blas(const RealArray *array);
 
 /*
  * Results, whose values are not set: as x, or as x with rows of other length
- * (a vector stays one), or a matrix; with no rows the empty array.  One that
- * does not fit in a value is an error (54000).
+ * (a vector stays one), or a matrix; with no rows the empty array.  One with
+ * more values than an array may have is an error (54000).
  */
 extern ArrayType *result_like(const RealArray *x);
 extern ArrayType *result_rows(const RealArray *x, int64 columns);

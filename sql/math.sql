@@ -43,6 +43,12 @@ SELECT llm.feed_forward('{{1,-2}}', '{{1,0}}', NULL, '{{1},{2},{3}}', '{{1,2,3}}
 -- one head without projections is scaled dot-product attention
 SELECT llm.multi_head_attention(x, i, i, i, i, 1, causal) = llm.scaled_dot_product_attention(x, x, x, causal) AS same
 FROM (VALUES (ARRAY[[1,2],[0.5,-1],[3,1]]::real[], ARRAY[[1,0],[0,1]]::real[])) AS v(x, i), (VALUES (true), (false)) AS c(causal);
+-- heads are columns; more rows than one slice has; observed 0
+WITH m AS MATERIALIZED (SELECT array_agg(ARRAY[sin(i), cos(i * 3), sin(i * 7), cos(i * 11)]::real[] ORDER BY i) AS x,
+	ARRAY[[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]::real[] AS one FROM generate_series(1, 1100) AS i)
+SELECT causal, distance(y[:][1:2], llm.scaled_dot_product_attention(x[:][1:2], x[:][1:2], x[:][1:2], causal)) < 1e-6 AS first,
+	distance(y[:][3:4], llm.scaled_dot_product_attention(x[:][3:4], x[:][3:4], x[:][3:4], causal)) < 1e-6 AS second
+FROM m, (VALUES (true), (false)) AS c(causal), llm.multi_head_attention(x, one, one, one, one, 2, causal) AS y;
 
 -- rows do not know each other, higher dimensions and bounds are kept
 SELECT llm.softmax('{{1,2},{3,5}}') = ARRAY[llm.softmax('{1,2}'), llm.softmax('{3,5}')] AS softmax,
@@ -188,8 +194,10 @@ CREATE FUNCTION embedding(ids int[]) RETURNS real[] LANGUAGE sql AS
 $$ SELECT stacked(t('token_embd.weight', id, 1) ORDER BY i) FROM unnest(ids) WITH ORDINALITY AS u(id, i) $$;
 \set gpt2 :data/tiny-gpt2.gguf
 \set llama :data/tiny-llama.gguf
+\set qwen2 :data/tiny-qwen2.gguf
 \set bert :data/hf/bert
-SELECT name FROM llm.load_model('math_gpt2', :'gpt2'), llm.load_model('math_llama', :'llama') AS l(a), llm.load_model('math_bert', :'bert') AS b(a);
+SELECT g.name, l.name, q.name, b.name FROM llm.load_model('math_gpt2', :'gpt2') AS g, llm.load_model('math_llama', :'llama') AS l,
+	llm.load_model('math_qwen2', :'qwen2') AS q, llm.load_model('math_bert', :'bert') AS b;
 
 CREATE FUNCTION gpt2_block(x real[], blk text) RETURNS real[] LANGUAGE sql AS $$
 WITH a AS (SELECT llm.residual(x, llm.multi_head_attention(llm.layer_norm(x, t(blk || 'attn_norm.weight'), t(blk || 'attn_norm.bias')),
@@ -202,6 +210,12 @@ CREATE FUNCTION llama_block(x real[], blk text) RETURNS real[] LANGUAGE sql AS $
 WITH a AS (SELECT llm.residual(x, llm.multi_head_attention(llm.rms_norm(x, t(blk || 'attn_norm.weight')),
 	t(blk || 'attn_q.weight'), t(blk || 'attn_k.weight'), t(blk || 'attn_v.weight'), t(blk || 'attn_output.weight'), 4, true, rope_base => 100000)) AS x)
 SELECT llm.residual(a.x, llm.feed_forward(llm.rms_norm(a.x, t(blk || 'ffn_norm.weight')),
+	t(blk || 'ffn_gate.weight'), NULL, t(blk || 'ffn_down.weight'), NULL, 'silu', t(blk || 'ffn_up.weight'))) FROM a $$;
+CREATE FUNCTION qwen2_block(x real[], blk text) RETURNS real[] LANGUAGE sql AS $$
+WITH a AS (SELECT llm.residual(x, llm.multi_head_attention(llm.rms_norm(x, t(blk || 'attn_norm.weight'), 1e-6),
+	t(blk || 'attn_q.weight'), t(blk || 'attn_k.weight'), t(blk || 'attn_v.weight'), t(blk || 'attn_output.weight'), 3, true,
+	t(blk || 'attn_q.bias'), t(blk || 'attn_k.bias'), t(blk || 'attn_v.bias'), rope_base => 1e6, rope_layout => 'halves')) AS x)
+SELECT llm.residual(a.x, llm.feed_forward(llm.rms_norm(a.x, t(blk || 'ffn_norm.weight'), 1e-6),
 	t(blk || 'ffn_gate.weight'), NULL, t(blk || 'ffn_down.weight'), NULL, 'silu', t(blk || 'ffn_up.weight'))) FROM a $$;
 CREATE FUNCTION bert_block(x real[], blk text) RETURNS real[] LANGUAGE sql AS $$
 WITH a AS (SELECT llm.layer_norm(llm.residual(x, llm.multi_head_attention(x, t(blk || 'attn_q.weight'), t(blk || 'attn_k.weight'),
@@ -227,6 +241,14 @@ BEGIN
 	z := llama_block(y, 'blk.1.');
 	normed := llm.rms_norm(z, t('output_norm.weight'));
 END $$;
+CREATE FUNCTION qwen2_states(ids int[], OUT x real[], OUT y real[], OUT z real[], OUT normed real[]) LANGUAGE plpgsql AS $$
+BEGIN
+	SET LOCAL math.model = 'math_qwen2';
+	x := embedding(ids);
+	y := qwen2_block(x, 'blk.0.');
+	z := qwen2_block(y, 'blk.1.');
+	normed := llm.rms_norm(z, t('output_norm.weight'), 1e-6);
+END $$;
 CREATE FUNCTION bert_states(ids int[], OUT x real[], OUT y real[], OUT z real[]) LANGUAGE plpgsql AS $$
 BEGIN
 	SET LOCAL math.model = 'math_bert';
@@ -241,7 +263,8 @@ CREATE FUNCTION ids(jsonb) RETURNS int[] LANGUAGE sql AS $$ SELECT translate($1-
 SELECT model, cardinality(ids(r)) AS tokens, distance(x, json_matrix(h->0)) < 1e-6 AS embedding, distance(y, json_matrix(h->1)) < 1e-5 AS block_0,
 	distance(z, json_matrix(r->'last_block')) < 1e-4 AS block_1, distance(normed, json_matrix(h->2)) < 1e-5 AS normed
 FROM (SELECT 'gpt2' AS model, r, s.* FROM reference('tiny-gpt2-inside') AS r, gpt2_states(ids(r)) AS s
-	UNION ALL SELECT 'llama', r, s.* FROM reference('tiny-llama-inside') AS r, llama_states(ids(r)) AS s) AS m,
+	UNION ALL SELECT 'llama', r, s.* FROM reference('tiny-llama-inside') AS r, llama_states(ids(r)) AS s
+	UNION ALL SELECT 'qwen2', r, s.* FROM reference('tiny-qwen2-inside') AS r, qwen2_states(ids(r)) AS s) AS m,
 	LATERAL (SELECT r->'hidden_states' AS h) AS s;
 SELECT count(*) AS texts, count(*) FILTER (WHERE cardinality(ids(text)) = jsonb_array_length(text->'rows')) AS whole,
 	max(distance(json_matrix(text->'hidden'), (SELECT stacked(z[row::int + 1:row::int + 1] ORDER BY i)
@@ -254,8 +277,14 @@ $$ SELECT llm.matmul(normed[array_length(normed, 1):array_length(normed, 1)], ll
 SELECT model, count(*) AS tokens, max(abs(probability - p[1][token_id + 1])) < 1e-5 AS probabilities,
 	max(abs(logprob + llm.cross_entropy(l, token_id))) < 1e-4 AS losses
 FROM (SELECT 'math_gpt2' AS model, logits(normed) AS l FROM gpt2_states(llm.tokenize('math_gpt2', 'Once upon a time'))
-	UNION ALL SELECT 'math_llama', logits(normed) FROM llama_states(llm.tokenize('math_llama', 'Once upon a time'))) AS m,
+	UNION ALL SELECT 'math_llama', logits(normed) FROM llama_states(llm.tokenize('math_llama', 'Once upon a time'))
+	UNION ALL SELECT 'math_qwen2', logits(normed) FROM qwen2_states(llm.tokenize('math_qwen2', 'Once upon a time'))) AS m,
 	LATERAL (SELECT llm.softmax(l) AS p) AS s, llm.next_token(model, 'Once upon a time', 1000) GROUP BY model ORDER BY model;
+
+-- softmax is the models' own, to the bit
+SELECT count(*) AS queries, bool_and(llm.softmax(scores) = weights) AS same
+FROM (SELECT array_agg(score ORDER BY key) AS scores, array_agg(weight ORDER BY key) AS weights
+	FROM llm.attention('math_gpt2', 'The quick brown fox jumps') GROUP BY layer, head, query) AS a;
 
 -- softmax, norms and activations are the kernels of models, all sets of them
 CREATE FUNCTION all_functions() RETURNS text LANGUAGE sql AS $$
@@ -271,7 +300,7 @@ SELECT count(DISTINCT with_kernels(kernels)) AS results
 FROM llm.system_info() AS i, regexp_split_to_table(value, ', ') AS kernels WHERE i.name = 'instruction_sets';
 RESET llm.kernel_set;
 
-SELECT llm.drop_model('math_gpt2'), llm.drop_model('math_llama'), llm.drop_model('math_bert');
+SELECT llm.drop_model('math_gpt2'), llm.drop_model('math_llama'), llm.drop_model('math_qwen2'), llm.drop_model('math_bert');
 RESET search_path;
 SET client_min_messages = warning;
 DROP SCHEMA math CASCADE;

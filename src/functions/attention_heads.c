@@ -49,6 +49,33 @@ account_clear(HeadAccount *account)
 	memset(account->keys, 0, account->inspection->n * sizeof(KeyAccount));
 }
 
+/*
+ * The entropy of a query's weights: the logarithm of a weight is its score
+ * minus what is the same for all keys, so one logarithm is enough.
+ */
+static double
+query_entropy(const float *scores, const float *weights, int64 n)
+{
+	double		sum = 0;
+	double		with_scores = 0;
+	int64		largest = 0;
+	double		common;
+
+	for (int64 key = 0; key < n; key++)
+	{
+		double		weight = weights[key];
+
+		if (weight == 0)
+			continue;
+		sum += weight;
+		with_scores += weight * scores[key];
+		if (weights[key] > weights[largest])
+			largest = key;
+	}
+	common = scores[largest] - math_log(weights[largest]);
+	return Max(sum * common - with_scores, 0);
+}
+
 static void
 account_query(HeadAccount *account, const ProbeEvent *event)
 {
@@ -58,15 +85,12 @@ account_query(HeadAccount *account, const ProbeEvent *event)
 
 	for (int key = 0; key < event->n_columns; key++)
 	{
-		double		weight = weights[key];
-
 		if (scores[key] == -get_float4_infinity())
 			continue;
-		account->keys[key].weight += weight;
+		account->keys[key].weight += weights[key];
 		account->keys[key].queries++;
-		if (weight > 0)
-			account->entropy -= weight * math_log(weight);
 	}
+	account->entropy += query_entropy(scores, weights, event->n_columns);
 	account->self += weights[query];
 	if (query == 0)
 		return;

@@ -64,6 +64,24 @@ SELECT llm.generate('ABC', :'one'::jsonb) = llm.generate('tiny-llama', 'ABC', :'
 	(SELECT array_agg(t) FROM llm.next_token('ABC', 3, :'one') AS t) =
 	(SELECT array_agg(t) FROM llm.next_token('tiny-llama', 'ABC', 3, :'one') AS t) AS next_token;
 
+-- an encoder, whose states after the last block are compared; at most 3.4e-6
+-- was seen
+\set bert :data/hf/bert
+SELECT name FROM llm.load_model('bert', :'bert');
+CREATE TEMP TABLE encoder AS
+SELECT row_number() OVER () AS n, c->>'case' AS name, e->>'text' AS text, c->'options' AS options,
+	c->'states' AS states
+FROM (SELECT pg_read_file(current_setting('llm_test.data') || '/experiments.json')::jsonb->'encoder' AS e) AS e,
+	jsonb_array_elements(e->'cases') AS c;
+SELECT name, count(*) AS tokens, max(difference) < 1e-4 AS near, max(effect) > 0.05 AS has_effect
+FROM (SELECT c.n, c.name, h."position", max(abs(s - g::real)) AS difference, max(abs(s - q)) AS effect
+	FROM encoder AS c, LATERAL llm.hidden_states('bert', text, 1, options) AS h
+	JOIN LATERAL llm.hidden_states('bert', text, 1) AS p USING ("position"),
+		ROWS FROM (unnest(h.state), unnest(p.state), jsonb_array_elements_text(states->h."position")) AS v(s, q, g)
+	GROUP BY c.n, c.name, h."position") AS d
+GROUP BY n, name ORDER BY n;
+SELECT llm.drop_model('bert');
+
 -- no edit, no difference; nor does a vector of nothing make one
 SELECT o, (SELECT array_agg(t) FROM llm.next_token('tiny-llama', 'ABC', NULL::int, o) AS t) =
 	(SELECT array_agg(t) FROM llm.next_token('tiny-llama', 'ABC', NULL::int) AS t) AS same

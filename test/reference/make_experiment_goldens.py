@@ -5,7 +5,8 @@
 Writes ../data/experiments.json: for some of the models of make_tiny_models.py
 what the next token's log-probabilities and a greedy continuation become when
 a head or a neuron is switched off, a state is replaced by that of another
-text, or a vector is added.  "options" is what llm.generate() takes for it.
+text, or a vector is added; and the states of an encoder.  "options" is what
+llm.generate() and others take for it.
 """
 
 import json
@@ -19,6 +20,7 @@ import make_tiny_models as tiny
 import tiny_vocabulary
 
 MODELS = ["tiny-llama", "tiny-gpt2", "tiny-qwen3"]
+ENCODER = "bert"
 GREEDY_TOKENS = 8
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"    # no merge has any of them
 
@@ -29,6 +31,9 @@ def ids_of(text):
 
 def parts(model):
     """Blocks, and of a block the projections after heads and neurons."""
+    if model.config.model_type == "bert":
+        return (model.encoder.layer, lambda b: b.attention.output.dense,
+                lambda b: b.output.dense)
     if model.config.model_type == "gpt2":
         return (model.transformer.h, lambda b: b.attn.c_proj,
                 lambda b: b.mlp.c_proj)
@@ -93,17 +98,18 @@ def install(model, options):
     return handles
 
 
-def state(model, text, layer, position):
+def residual(model, ids, layer):
     kept = []
     handle = hook_residual(parts(model)[0], layer,
                            lambda x: kept.append(x) or x)
-    tiny.run(model, ids_of(text))
+    with torch.no_grad():
+        model(torch.tensor([ids]))
     handle.remove()
-    return tiny.numbers(kept[0][0, position])
+    return kept[0][0]
 
 
 def experiments(model, rng, other):
-    """Options by name; what is random differs from call to call."""
+    """Options by name; other: ids of a text that states are taken from."""
     config = model.config
     ff = (config.n_inner if config.model_type == "gpt2"
           else config.intermediate_size)
@@ -117,7 +123,8 @@ def experiments(model, rng, other):
 
     def patch(layer, position):
         return {"layer": layer, "position": position,
-                "state": state(model, other, layer, position)}
+                "state": tiny.numbers(residual(model, other, layer)
+                                      [position])}
 
     def steer(layer, scale):
         vector = rng.standard_normal(config.hidden_size)
@@ -159,7 +166,7 @@ def case(model, name):
         rng = np.random.default_rng(seed)
         text, other = ("".join(rng.choice(list(LETTERS), 9))
                        for _ in range(2))
-        options = experiments(model, rng, other)[name]
+        options = experiments(model, rng, ids_of(other))[name]
         ids = ids_of(text)
         plain = logprobs(model, ids)
         handles = install(model, options)
@@ -189,6 +196,28 @@ def load(name):
     return model
 
 
+def encoder_cases():
+    """States behind the last block of an encoder."""
+    model = transformers.AutoModel.from_pretrained(
+        tiny.DATA / "hf" / ENCODER, dtype=torch.float32,
+        attn_implementation="eager").eval()
+    texts = json.loads((tiny.DATA / f"hf-{ENCODER}.json").read_text())
+    other, text = sorted((t for t in texts["texts"] if len(t["ids"]) >= 9),
+                         key=lambda t: len(t["ids"]))[1::-1]
+    last = model.config.num_hidden_layers - 1
+    cases = []
+    for name, options in experiments(model, np.random.default_rng(1),
+                                     other["ids"]).items():
+        handles = install(model, options)
+        states = residual(model, text["ids"], last)
+        for handle in handles:
+            handle.remove()
+        cases.append({"case": name, "options": options,
+                      "states": tiny.numbers(states)})
+    return {"model": ENCODER, "text": text["text"], "ids": text["ids"],
+            "cases": cases}
+
+
 def main():
     result = {"made_with": f"transformers {transformers.__version__}, "
                            f"torch {torch.__version__.split('+')[0]}",
@@ -196,9 +225,10 @@ def main():
     for name in MODELS:
         model = load(name)
         cases = [case(model, which) for which in
-                 experiments(model, np.random.default_rng(0), "A" * 9)]
+                 experiments(model, np.random.default_rng(0), [8] * 9)]
         result["models"].append({"model": name, "cases": cases})
         print(name, [c["smallest_gap"] for c in cases])
+    result["encoder"] = encoder_cases()
     tiny.dump(tiny.DATA / "experiments.json", result)
 
 

@@ -384,6 +384,61 @@ sums_of_exponentials(void **state)
 	}
 }
 
+/* As DESIGN.md has it, one number at a time. */
+static double
+plain_sum_exp(const float *x, int n, double max)
+{
+	double		sum = 0;
+
+	for (int first = 0; first < n; first += 4096)
+	{
+		double		lane[16] = {0};
+
+		for (int i = first; i < n && i < first + 4096; i++)
+			lane[i % 16] += math_exp((double) x[i] - max);
+		for (int width = 8; width > 0; width /= 2)
+			for (int i = 0; i < width; i++)
+				lane[i] += lane[i + width];
+		sum += lane[0];
+	}
+	return sum;
+}
+
+/* Every set of instructions, over what is in range and what is not. */
+static void
+sums_have_the_same_bits(void **state)
+{
+	static const int sizes[] = {1, 15, 16, 17, 100, 4096, 4097, 49152};
+	static const double scales[] = {0, 1, 20, 650, 2000};
+
+	(void) state;
+	numbers_seed(5);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+		for (size_t j = 0; j < sizeof(scales) / sizeof(scales[0]); j++)
+		{
+			int			n = sizes[i];
+			float	   *x = numbers((size_t) n, NUMBERS_PLAIN);
+			float		max = -INFINITY;
+			double		want;
+
+			for (int k = 0; k < n; k++)
+			{
+				x[k] *= (float) scales[j];
+				max = x[k] > max ? x[k] : max;
+			}
+			assert_true(math_max(x, n) == max);
+			want = plain_sum_exp(x, n, max);
+			assert_true(math_sum_exp(x, n, max) == want);
+			for (int set = 0; set < math_sum_exp_sets(); set++)
+			{
+				assert_true(math_sum_exp_by(set, x, n, max) == want);
+				assert_true(math_sum_exp_by(set, x, n, max - 40) ==
+							plain_sum_exp(x, n, max - 40));
+			}
+			free(x);
+		}
+}
+
 static uint64_t
 hash_function(float (*function) (float))
 {
@@ -453,6 +508,7 @@ main(void)
 		cmocka_unit_test(large_angles_are_near),
 		cmocka_unit_test(double_functions_at_edges),
 		cmocka_unit_test(sums_of_exponentials),
+		cmocka_unit_test(sums_have_the_same_bits),
 		cmocka_unit_test(bits_are_those_of_the_version),
 	};
 

@@ -18,13 +18,13 @@
 #include <string.h>
 
 /* ln 2 and pi/2 in parts; a count times all but the last is exact */
-#define LN2_HIGH 0x1.62e42feep-1	/* 32 bits */
-#define LN2_LOW 0x1.a39ef35793c76p-33
+#define LN2_HIGH MATH_LN2_HIGH	/* 32 bits */
+#define LN2_LOW MATH_LN2_LOW
 #define HALF_PI_1 0x1.921fb4p0	/* 23 bits */
 #define HALF_PI_2 0x1.4442dp-24 /* 23 bits */
 #define HALF_PI_3 0x1.8469898cc517p-48
 
-#define LOG2E 0x1.71547652b82fep0
+#define LOG2E MATH_LOG2E
 #define TWO_OVER_PI 0x1.45f306dc9c883p-1
 #define SQRT_HALF 0x1.6a09e667f3bcdp-1
 
@@ -134,21 +134,21 @@ math_floor(double x)
 	return nearest > x ? nearest - 1.0 : nearest;
 }
 
+const double math_exp_series[12] = {
+	0.5, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040,
+	1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800,
+	1.0 / 479001600, 1.0 / 6227020800
+};
+
 /* e^(x + low) for a low that is at most about one ulp of x */
 static double
 exp_of_sum(double x, double low)
 {
-	/* 1/n! for n = 2 .. 13 */
-	static const double series[] = {
-		0.5, 1.0 / 6, 1.0 / 24, 1.0 / 120, 1.0 / 720, 1.0 / 5040,
-		1.0 / 40320, 1.0 / 362880, 1.0 / 3628800, 1.0 / 39916800,
-		1.0 / 479001600, 1.0 / 6227020800
-	};
 	double		n;
 	double		rest;
 	double		off;
 	double		r;
-	double		p = series[11];
+	double		p = math_exp_series[11];
 	int			half;
 
 	if (x != x)
@@ -163,7 +163,7 @@ exp_of_sum(double x, double low)
 	r = rest - off;
 	off = (rest - r) - off;		/* what r lost */
 	for (int i = 10; i >= 0; i--)
-		p = p * r + series[i];
+		p = p * r + math_exp_series[i];
 	p = 1.0 + (r + (p * (r * r) + off));
 
 	/* 2^n in two steps: it may lie outside the exponents of normal doubles */
@@ -344,33 +344,4 @@ math_sincos(double x, double *sin, double *cos)
 			*cos = s;
 			break;
 	}
-}
-
-#define SUM_CHUNK 4096
-
-/* Sum16 of exp(x - max) */
-static double
-chunk_sum_exp(const float *x, int64_t n, double max)
-{
-	double		lane[16] = {0};
-
-	for (int64_t i = 0; i < n; i++)
-		lane[i % 16] += math_exp((double) x[i] - max);
-	for (int width = 8; width > 0; width /= 2)
-	{
-		for (int i = 0; i < width; i++)
-			lane[i] += lane[i + width];
-	}
-	return lane[0];
-}
-
-double
-math_sum_exp(const float *x, int64_t n, double max)
-{
-	double		sum = 0.0;
-
-	for (int64_t i = 0; i < n; i += SUM_CHUNK)
-		sum += chunk_sum_exp(x + i, n - i < SUM_CHUNK ? n - i : SUM_CHUNK,
-							 max);
-	return sum;
 }

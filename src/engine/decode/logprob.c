@@ -14,11 +14,8 @@ LogprobBase
 logprob_base(const float *logits, int32_t n_tokens)
 {
 	LogprobBase base;
-	float		max = logits[0];
 
-	for (int32_t i = 1; i < n_tokens; i++)
-		max = logits[i] > max ? logits[i] : max;
-	base.max = (double) max;
+	base.max = (double) math_max(logits, n_tokens);
 	base.log_sum = math_log(math_sum_exp(logits, n_tokens, base.max));
 	return base;
 }

@@ -52,6 +52,14 @@ my %calls = (
 		5000,
 		"llm.detokenize('llama', llm.tokenize('llama', repeat('the ' || i, 100)))"
 	],
+	'attention' => [
+		500,
+		"(SELECT count(*) FROM llm.attention('llama', 'the model ' || i))"
+	],
+	'attention, averaged and as a matrix' => [
+		500,
+		"(SELECT max(llm.attention_matrix('llama', 'the ' || i, layer, head)) FROM llm.attention_heads('llama', 'the ' || i))"
+	],
 	'chat' => [
 		2000,
 		"llm.apply_chat_template('llama', jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'text ' || i)))"

@@ -374,7 +374,7 @@ static ArrayType *
 make_matrix(int64 rows, int64 columns)
 {
 	Size		header = ARR_OVERHEAD_NONULLS(2);
-	Size		most = (MaxAllocSize - header) / sizeof(float4);
+	Size		most = MaxArraySize;
 	Size		size;
 	ArrayType  *matrix;
 

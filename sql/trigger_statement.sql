@@ -326,6 +326,27 @@ SELECT try_trigger($$'numbers', 'ts', 'body'$$,
 \pset format aligned
 \pset tuples_only off
 
+-- Memory does not grow with the rows of a statement.
+CREATE TABLE many (id integer PRIMARY KEY, body text, numbers real[]);
+CREATE TRIGGER embed AFTER INSERT ON many REFERENCING NEW TABLE AS new_rows
+	FOR EACH STATEMENT EXECUTE FUNCTION
+	llm.embed_statement_trigger('numbers', 'ts', 'body');
+CREATE TABLE memory (bytes bigint);
+CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+	INSERT INTO memory SELECT sum(total_bytes)
+	FROM pg_backend_memory_contexts WHERE name = 'SPI Proc';
+	RETURN NEW;
+END
+$$;
+CREATE TRIGGER look BEFORE UPDATE ON many FOR EACH ROW
+	WHEN (NEW.id % 2000 = 0) EXECUTE FUNCTION look();
+INSERT INTO many (id, body) SELECT g, 'row ' || g
+	FROM generate_series(1, 10000) g;
+SELECT count(*) AS looks, max(bytes) < 500000 AS flat FROM memory;
+DROP TABLE many, memory;
+DROP FUNCTION look;
+
 DROP TABLE doc, updates, "Odd ""Names", part CASCADE;
 DROP FUNCTION wanted, uses, try, try_trigger, extend, count_update, follow, fail;
 DROP TYPE mood;

@@ -259,7 +259,7 @@ edit_kind(const Entry *entry)
 static Edit
 read_entry(const OptionRow *row, int number, const JsonbValue *value)
 {
-	Entry		entry = {.row = row,.number = number,.scale = 1.0};
+	Entry		entry = {.row = row, .number = number, .scale = 1.0};
 	Edit		edit;
 	JsonbIterator *it;
 	JsonbIteratorToken token;

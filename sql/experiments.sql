@@ -61,8 +61,8 @@ SELECT llm.generate('ABC', :'one'::jsonb) = llm.generate('tiny-llama', 'ABC', :'
 	llm.ask('ABC', :'one'::jsonb) <> llm.ask('ABC') AS ask_changes,
 	llm.chat('[{"role": "user", "content": "ABC"}]'::jsonb, :'one'::jsonb) =
 	llm.ask('ABC', :'one'::jsonb) AS chat,
-	(SELECT array_agg(t) FROM llm.next_token('ABC', 3, :'one') AS t) =
-	(SELECT array_agg(t) FROM llm.next_token('tiny-llama', 'ABC', 3, :'one') AS t) AS next_token;
+	(SELECT array_agg(t) FROM llm.next_token('ABC', 3) AS t) =
+	(SELECT array_agg(t) FROM llm.next_token('tiny-llama', 'ABC', 3, NULL) AS t) AS next_token;
 
 -- an encoder, whose states after the last block are compared; at most 3.4e-6
 -- was seen

@@ -46,12 +46,16 @@ return_tokens(ReturnSetInfo *rsinfo, const ModelUse *use,
 	}
 }
 
-/* The prompt is followed by top_k, of which NULL means all, and options. */
+/*
+ * The prompt is followed by top_k, of which NULL means all, and, if there is a
+ * model, options: in both forms, a NULL without a type could mean either.
+ */
 static Datum
 next_token(FunctionCallInfo fcinfo, const ModelRef *model, int argument)
 {
 	Options    *options = options_read(OPTIONS_NEXT_TOKEN,
-									   ARG_JSONB(argument + 2),
+									   PG_NARGS() > argument + 2 ?
+									   ARG_JSONB(argument + 2) : NULL,
 									   model->options);
 	int32		k = PG_ARGISNULL(argument + 1) ? PG_INT32_MAX :
 		PG_GETARG_INT32(argument + 1);
@@ -85,7 +89,7 @@ llm_next_token(PG_FUNCTION_ARGS)
 					  1);
 }
 
-/* llm.next_token(prompt, top_k, options) */
+/* llm.next_token(prompt, top_k) */
 Datum
 llm_next_token_default(PG_FUNCTION_ARGS)
 {

@@ -24,7 +24,7 @@ SELECT count(*), round(sum(probability)::numeric, 9) AS sum, count(DISTINCT toke
 FROM llm.next_token('gen', 'the model', 1000000);
 SELECT count(*) FROM llm.next_token('the model');
 SELECT count(*) FROM llm.next_token('the model', 4);
-SELECT count(*) FROM llm.next_token('gen', 'the model', NULL::int);
+SELECT count(*) FROM llm.next_token('gen', 'the model', NULL);
 
 -- every way to the same text
 CREATE TEMP TABLE prompt AS

@@ -47,10 +47,11 @@ FULL JOIN (SELECT model, n, weight, score, row_number() OVER (PARTITION BY model
 GROUP BY model, n ORDER BY model, n;
 
 -- NULL is the mean of all
-SELECT h IS NULL AS heads, l IS NULL AS layers, abs(shown - mean) < 5.1e-5 AS mean
+SELECT title, abs(shown - mean) < 5.1e-5 AS mean
 FROM (VALUES (1, NULL), (NULL, 0), (NULL, NULL)) AS v(l, h),
-	LATERAL (SELECT substring((texts(llm.attention_plot('plot', 'the model', l, h), '//s:rect/s:title/text()'))[3],
-		': ([0-9.]+)$')::float8 AS shown) AS s,
+	LATERAL (SELECT (texts(svg, '/s:svg/s:title/text()'))[1] AS title,
+		substring((texts(svg, '//s:rect/s:title/text()'))[3], ': ([0-9.]+)$')::float8 AS shown
+		FROM llm.attention_plot('plot', 'the model', l, h) AS svg) AS s,
 	LATERAL (SELECT avg(weight) AS mean FROM (SELECT dense_rank() OVER (ORDER BY query, key) AS cell, weight
 		FROM llm.attention('plot', 'the model', l, h)) AS a WHERE cell = 3) AS m;
 

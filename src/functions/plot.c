@@ -148,19 +148,23 @@ append_number(StringInfo out, int number)
 		appendStringInfo(out, "%d", number);
 }
 
-/* Layer 3, head 2 */
+/* Which weights the picture shows */
 static void
 append_heads(Plot *plot)
 {
-	appendStringInfoString(&plot->out, "layer ");
-	append_number(&plot->out, plot->layer);
-	appendStringInfoString(&plot->out, ", head ");
-	append_number(&plot->out, plot->head);
-	if (!plot->single)
-		appendStringInfoString(&plot->out, " (mean)");
+	StringInfo	out = &plot->out;
+
+	if (plot->single)
+		appendStringInfo(out, "layer %d, head %d", plot->layer, plot->head);
+	else if (plot->layer != INSPECT_ALL)
+		appendStringInfo(out, "layer %d, mean of its heads", plot->layer);
+	else if (plot->head != INSPECT_ALL)
+		appendStringInfo(out, "head %d, mean of the layers", plot->head);
+	else
+		appendStringInfoString(out, "mean of all heads");
 }
 
-/* The same as an id; kind tells those of a picture apart. */
+/* An id of layer and head; kind tells those of a picture apart. */
 static void
 append_id(Plot *plot, const char *kind)
 {
@@ -183,6 +187,7 @@ static void
 draw_description(Plot *plot)
 {
 	PictureToken name = picture_model_name(plot->inspection->use);
+
 	/* a first query that sees itself only says nothing */
 	size_t		strongest = plot->n > 1 ? plot->n : 0;
 

@@ -14,7 +14,7 @@
 
 #include "functions/report_page.h"
 
-const char report_style[] =
+const char	report_style[] =
 ":root{color-scheme:light dark;--paper:#fff;--ink:#1a2029;--quiet:#5b6573;--line:#d9dee6;--link:#1f569b}\n"
 "@media (prefers-color-scheme:dark){:root{--paper:#12161d;--ink:#e4e8ee;--quiet:#98a3b2;--line:#2c343f;--link:#7fb7e6}}\n"
 "body{margin:0 auto;padding:1.5rem;max-width:78rem;background:var(--paper);color:var(--ink);font:15px/1.5 system-ui,sans-serif}\n"
@@ -51,7 +51,7 @@ const char report_style[] =
 "dialog header h2{margin:0;flex:1;white-space:nowrap}\n"
 "button{font:inherit}\n";
 
-const char report_script[] =
+const char	report_script[] =
 "(function () {\n"
 "'use strict';\n"
 "var data = JSON.parse(document.getElementById('data').textContent);\n"

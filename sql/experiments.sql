@@ -227,6 +227,9 @@ SELECT n, try(jsonb_build_object('ablate', (SELECT jsonb_agg('{"layer": 0, "head
 		FROM generate_series(1, n)), 'steer', jsonb_build_array(vector(1))))
 FROM unnest('{9999,10000}'::int[]) AS n;
 
+-- what is finite may still be too much
+SELECT llm.generate('tiny-llama', 'ABC', jsonb_build_object('steer', jsonb_build_array(vector(3e38), vector(3e38))));
+
 -- a batch is checked before anything is computed: the second prompt is short
 SELECT count(*) FROM llm.generate_batch('tiny-llama', ARRAY['ABC', 'AB'],
 	jsonb_build_object('patch', jsonb_build_array(state(1))));

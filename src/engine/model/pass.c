@@ -57,7 +57,9 @@ pass_check_finite(Pass *pass, const Rows *rows, int n_rows, int64_t columns,
 						"%s of layer %d became infinite or NaN",
 						what, pass->layer);
 		engine_detail(pass->status,
-					  "The model's weights are damaged, or too large for its arithmetic.");
+					  pass->probe == NULL ?
+					  "The model's weights are damaged, or too large for its arithmetic." :
+					  "The model's weights, or numbers of an experiment, are too large for its arithmetic, or damaged.");
 		return ENGINE_NOT_FINITE;
 	}
 	return ENGINE_OK;

@@ -227,7 +227,7 @@ put_heads(Report *report)
 		"</svg>\n"
 		"<div id=\"grid\"></div>\n"
 		"<dialog id=\"view\" aria-labelledby=\"name\">\n"
-		"<form method=\"dialog\"><header><h2 id=\"name\"></h2><button>Close</button></header></form>\n"
+		"<header><h2 id=\"name\"></h2><button id=\"close\" type=\"button\">Close</button></header>\n"
 		"<div id=\"picture\"></div>\n"
 		"<p id=\"summary\"></p>\n"
 		"</dialog>\n");

@@ -118,13 +118,6 @@ function note() {
   steps.push(view.open + ' ' + document.getElementById('name').textContent +
     ' ' + view.querySelectorAll('.cell').length);
 }
-// The event of closing comes when the browser has time for it
-function end(patience) {
-  if (location.hash !== '' && patience > 0)
-    return setTimeout(end, 100, patience - 1);
-  steps.push(view.open + ' ' + location.hash);
-  document.documentElement.dataset.found = steps.join('; ');
-}
 document.querySelector('a[href="#L2H1"]').click();
 setTimeout(function () {
   note();
@@ -132,7 +125,8 @@ setTimeout(function () {
   setTimeout(function () {
     note();
     view.querySelector('button').click();
-    end(40);
+    steps.push(view.open + ' ' + location.hash);
+    document.documentElement.dataset.found = steps.join('; ');
   }, 100);
 }, 100);
 JS

@@ -236,13 +236,17 @@ encode_both(ModelUse *use, const text *prompt, const text *continuation,
 	MemoryContext old = MemoryContextSwitchTo(use->context);
 	size_t		length;
 	const char *utf8 = text_to_utf8(continuation, &length);
+	int			flags = 0;
 	EngineStatus status;
 
+	/* some models read a space before what begins a text, but only there */
+	if (VARSIZE_ANY_EXHDR(prompt) > 0)
+		flags = TOKENIZE_CONTINUES;
 	*n_prompt = (int) list.n;
 	model_use_check(use,
-					tokenizer_encode(&use->tokenizer, utf8, length, NULL, 0,
-									 &use->arena, engine_host(), &list,
-									 &status),
+					tokenizer_encode(&use->tokenizer, utf8, length, NULL,
+									 flags, &use->arena, engine_host(),
+									 &list, &status),
 					&status);
 	MemoryContextSwitchTo(old);
 	return list;

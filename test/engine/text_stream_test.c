@@ -335,6 +335,32 @@ test_round_trip(void **state)
 		}
 }
 
+/* The encoder's first space is for texts that do not go on from another. */
+static void
+test_continuation(void **state)
+{
+	TokenList	whole = {0};
+	TokenList	parts = {0};
+	EngineArena arena;
+	EngineStatus status;
+
+	(void) state;
+	engine_arena_init(&arena, &engine_malloc, 0);
+	assert_int_equal(tokenizer_encode(&spm.tokenizer, "the model", 9, NULL, 0,
+									  &arena, NULL, &whole, &status),
+					 ENGINE_OK);
+	assert_int_equal(tokenizer_encode(&spm.tokenizer, "the", 3, NULL, 0,
+									  &arena, NULL, &parts, &status),
+					 ENGINE_OK);
+	assert_int_equal(tokenizer_encode(&spm.tokenizer, " model", 6, NULL,
+									  TOKENIZE_CONTINUES, &arena, NULL,
+									  &parts, &status),
+					 ENGINE_OK);
+	assert_int_equal(parts.n, whole.n);
+	assert_memory_equal(parts.ids, whole.ids, whole.n * sizeof(int32_t));
+	engine_arena_free(&arena);
+}
+
 /* SPM's first space is the encoder's, but belongs to a continuation. */
 static void
 test_first_space(void **state)
@@ -423,6 +449,7 @@ main(void)
 		cmocka_unit_test(test_stop_inside_token),
 		cmocka_unit_test(test_random),
 		cmocka_unit_test(test_round_trip),
+		cmocka_unit_test(test_continuation),
 		cmocka_unit_test(test_first_space),
 		cmocka_unit_test(test_control_tokens),
 		cmocka_unit_test(test_display),

@@ -23,6 +23,7 @@ typedef struct Encoder
 	int32_t    *pieces;			/* WordPiece: of that word */
 	struct Lattice *lattice;	/* Unigram: serves every word */
 	bool		at_start;		/* the stretch begins the text */
+	bool		continues;		/* the text continues another */
 	bool		after_unknown;	/* unknown characters in a row are one */
 } Encoder;
 

@@ -185,7 +185,8 @@ wants_prefix(const Encoder *encoder, const char *text, size_t length)
 {
 	uint32_t	flags = encoder->section->flags;
 
-	if (!(flags & TOKENIZER_SPACE_PREFIX))
+	if (!(flags & TOKENIZER_SPACE_PREFIX) ||
+		(encoder->continues && encoder->at_start))
 		return false;
 	if ((flags & TOKENIZER_PREFIX_FIRST) && !encoder->at_start)
 		return false;

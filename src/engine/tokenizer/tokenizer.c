@@ -137,6 +137,7 @@ tokenizer_encode(const Tokenizer *tokenizer, const char *text, size_t length,
 	Encoder		encoder = {
 		.section = section, .arena = arena, .host = host, .status = status,
 		.list = list,
+		.continues = (flags & TOKENIZE_CONTINUES) != 0,
 		.merger = {
 			.section = section, .arena = arena, .host = host,
 			.status = status

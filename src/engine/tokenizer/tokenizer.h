@@ -71,6 +71,8 @@ extern void tokenizer_open(const void *section, Tokenizer *tokenizer);
 #define TOKENIZE_PARSE_SPECIAL	0x02	/* control tokens are recognised */
 #define TOKENIZE_NO_EOS			0x04	/* add BOS but never EOS (generation) */
 #define TOKENIZE_FORCE_BOS		0x08	/* BOS, also if the model says no */
+#define TOKENIZE_CONTINUES		0x10	/* the text goes on where another
+										 * ended: SPM puts no space before it */
 
 typedef struct TokenList
 {

@@ -186,13 +186,12 @@ put_shape_kv(ReturnSetInfo *rsinfo, Numeric *shape, Numeric kv_length)
 static void
 shape_attention(Numeric *shape, Work *work)
 {
-	Numeric		each = multiply(whole(4), multiply(shape[SHAPE_LAYERS],
-												   shape[SHAPE_EMBEDDING_LENGTH]));
+	Numeric		d = shape[SHAPE_EMBEDDING_LENGTH];
+	Numeric		each = multiply(whole(4), multiply(shape[SHAPE_LAYERS], d));
 
 	work->attention = multiply(each, work->context);
 	work->attention_text = psprintf("4 x %s layers x %s numbers x %s tokens",
-									shown(shape[SHAPE_LAYERS]),
-									shown(shape[SHAPE_EMBEDDING_LENGTH]),
+									shown(shape[SHAPE_LAYERS]), shown(d),
 									shown(work->context));
 	work->pairs = divide(multiply(work->attention,
 								  add(work->context, whole(1))), whole(2));

@@ -187,9 +187,9 @@ static void
 shape_attention(Numeric *shape, Work *work)
 {
 	Numeric		d = shape[SHAPE_EMBEDDING_LENGTH];
-	Numeric		each = multiply(whole(4), multiply(shape[SHAPE_LAYERS], d));
+	Numeric		numbers = multiply(shape[SHAPE_LAYERS], d);
 
-	work->attention = multiply(each, work->context);
+	work->attention = multiply(multiply(whole(4), numbers), work->context);
 	work->attention_text = psprintf("4 x %s layers x %s numbers x %s tokens",
 									shown(shape[SHAPE_LAYERS]), shown(d),
 									shown(work->context));

@@ -146,7 +146,7 @@ inspect_run(Inspection *inspection, uint32 stages, int layer, int head,
 					&status);
 }
 
-float *const *
+float	   *const *
 inspect_logits(Inspection *inspection, const float *rows, size_t stride,
 			   int n, bool normed)
 {

@@ -71,7 +71,10 @@ FROM (SELECT repeat('some words of which none ends a sentence ', 100) AS t) AS t
 WHERE stop < length(t) - 40;
 
 -- a character is never cut, and what belongs to it only when it must be
+-- (versions of psql differ in how wide they take it to be)
+\pset format unaligned
 SELECT * FROM llm.chunk('chk', '👩‍👩‍👧‍👦🇩🇪é', 30);
+\pset format aligned
 SELECT count(*), bool_and(chunk !~ U&'^[\0301\200D]') FROM llm.chunk('chk', repeat(U&'e\0301', 50), 7);
 SELECT chunk FROM llm.chunk('chk', '日本', 3);
 SELECT chunk FROM llm.chunk('chk', '日本', 2);

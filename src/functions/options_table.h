@@ -59,7 +59,8 @@ extern bool option_applies(const OptionRow *row, int scope);
 extern bool option_is_experiment(const OptionRow *row);
 
 /* The error (22023) of a value of the wrong type. */
-extern void option_wrong_type(const OptionRow *row) pg_attribute_noreturn();
+extern void option_wrong_type(const OptionRow *row)
+			__attribute__((noreturn));
 
 /* Texts of errors and of the view. */
 extern const char *option_kind_text(const OptionRow *row);

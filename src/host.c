@@ -64,7 +64,7 @@ interrupted(void *arg)
 const EngineHost *
 engine_host(void)
 {
-	static const EngineHost host = {interrupted, NULL};
+	static const EngineHost host = {interrupted, NULL, NULL};
 
 	return &host;
 }

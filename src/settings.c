@@ -20,6 +20,15 @@
 
 int			setting_cache_size = 1024;
 int			setting_execution = EXECUTION_AUTO;
+int			setting_workers = 1;
+int			setting_max_requests = 256;
+int			setting_kv_cache_size = 512;
+int			setting_worker_threads = 0;
+int			setting_batch_tokens = 256;
+int			setting_prefix_cache = PREFIX_CACHE_ROLE;
+int			setting_stream_idle_timeout = 30000;
+int			setting_max_requests_per_role = 0;
+char	   *setting_preload_models = NULL;
 int			setting_max_tokens_per_call = 0;
 int			setting_max_context = 0;
 char	   *setting_default_model = NULL;
@@ -34,6 +43,14 @@ static void assign_kernel_set(const char *newval, void *extra);
 static const struct config_enum_entry execution_modes[] = {
 	{"auto", EXECUTION_AUTO, false},
 	{"backend", EXECUTION_BACKEND, false},
+	{"worker", EXECUTION_WORKER, false},
+	{NULL, 0, false}
+};
+
+static const struct config_enum_entry prefix_cache_modes[] = {
+	{"role", PREFIX_CACHE_ROLE, false},
+	{"database", PREFIX_CACHE_DATABASE, false},
+	{"off", PREFIX_CACHE_OFF, false},
 	{NULL, 0, false}
 };
 
@@ -63,6 +80,17 @@ typedef struct Setting
 
 /* Ordered by name. */
 static const Setting settings[] = {
+	{
+		.kind = SETTING_INT,
+		.name = "llm.batch_tokens",
+		.short_desc = "Sets how many tokens a worker computes in one step.",
+		.long_desc = "Less when calls wait for their next token: prompts "
+		"then are read in small parts.",
+		.context = PGC_SIGHUP,
+		.number = &setting_batch_tokens,
+		.min = 64,
+		.max = 4096,
+	},
 	{
 		.kind = SETTING_INT,
 		.name = "llm.cache_size",
@@ -98,8 +126,9 @@ static const Setting settings[] = {
 		.kind = SETTING_ENUM,
 		.name = "llm.execution",
 		.short_desc = "Sets where models are computed.",
-		.long_desc = "With \"backend\" always in the session itself; \"auto\" "
-		"chooses. The results are the same.",
+		.long_desc = "\"backend\": always in the session itself; "
+		"\"worker\": in a background worker; \"auto\": in a worker, if one "
+		"runs, where that is of use. The results are the same.",
 		.context = PGC_USERSET,
 		.number = &setting_execution,
 		.values = execution_modes,
@@ -118,11 +147,44 @@ static const Setting settings[] = {
 	},
 	{
 		.kind = SETTING_INT,
+		.name = "llm.kv_cache_size",
+		.short_desc = "Sets the memory of each worker for keys and values.",
+		.long_desc = "It bounds how many tokens can be in work at a time, "
+		"and how many prefixes are remembered. Memory is only "
+		"touched when it is used.",
+		.context = PGC_POSTMASTER,
+		.flags = GUC_UNIT_MB,
+		.number = &setting_kv_cache_size,
+		.min = 1,
+		.max = 16 * 1024 * 1024,
+	},
+	{
+		.kind = SETTING_INT,
 		.name = "llm.max_context",
 		.short_desc = "Limits the tokens of one sequence, prompt and output.",
 		.long_desc = "0: the limit is the context length of the model.",
 		.context = PGC_SUSET,
 		.number = &setting_max_context,
+		.max = INT_MAX,
+	},
+	{
+		.kind = SETTING_INT,
+		.name = "llm.max_requests",
+		.short_desc = "Sets how many calls can be with the workers at a time.",
+		.long_desc = "Further ones wait in order of their arrival.",
+		.context = PGC_POSTMASTER,
+		.number = &setting_max_requests,
+		.min = 1,
+		.max = 65536,
+	},
+	{
+		.kind = SETTING_INT,
+		.name = "llm.max_requests_per_role",
+		.short_desc = "Limits the calls of one role that are with the workers "
+		"at a time.",
+		.long_desc = "Further ones wait. 0: no limit.",
+		.context = PGC_SUSET,
+		.number = &setting_max_requests_per_role,
 		.max = INT_MAX,
 	},
 	{
@@ -133,6 +195,60 @@ static const Setting settings[] = {
 		.context = PGC_SUSET,
 		.number = &setting_max_tokens_per_call,
 		.max = INT_MAX,
+	},
+	{
+		.kind = SETTING_ENUM,
+		.name = "llm.prefix_cache",
+		.short_desc = "Sets who may share what was computed for the beginning "
+		"of a prompt.",
+		.long_desc = "Calls of the same role in the same database, all calls "
+		"of a database, or nobody. How fast a call is shows "
+		"whether the beginning of its prompt was seen before.",
+		.context = PGC_SIGHUP,
+		.number = &setting_prefix_cache,
+		.values = prefix_cache_modes,
+	},
+	{
+		.kind = SETTING_STRING,
+		.name = "llm.preload_models",
+		.short_desc = "Lists the models to put into the weights cache at "
+		"start.",
+		.long_desc = "As database.model, separated by commas.",
+		.context = PGC_POSTMASTER,
+		.flags = GUC_LIST_INPUT,
+		.string = &setting_preload_models,
+	},
+	{
+		.kind = SETTING_INT,
+		.name = "llm.stream_idle_timeout",
+		.short_desc = "Sets how long a stream that is not read keeps its "
+		"place.",
+		.long_desc = "After that it is computed again when it is read on, "
+		"with the same result. 0: for ever.",
+		.context = PGC_SUSET,
+		.flags = GUC_UNIT_MS,
+		.number = &setting_stream_idle_timeout,
+		.max = INT_MAX,
+	},
+	{
+		.kind = SETTING_INT,
+		.name = "llm.worker_threads",
+		.short_desc = "Sets the threads with which each worker computes.",
+		.long_desc = "0: as many as there are cores.",
+		.context = PGC_SIGHUP,
+		.number = &setting_worker_threads,
+		.max = 64,
+	},
+	{
+		.kind = SETTING_INT,
+		.name = "llm.workers",
+		.short_desc = "Sets how many background workers compute for all "
+		"sessions.",
+		.long_desc = "They count against max_worker_processes. 0: every "
+		"session computes for itself.",
+		.context = PGC_POSTMASTER,
+		.number = &setting_workers,
+		.max = 64,
 	},
 };
 

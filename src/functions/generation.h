@@ -17,15 +17,9 @@
 
 #include "portability/instr_time.h"
 
+#include "engine/decode/finish.h"
 #include "engine/model/transformer.h"
 #include "functions/prompt.h"
-
-typedef enum FinishReason
-{
-	FINISH_NONE,				/* goes on */
-	FINISH_STOP,				/* end token or stop text */
-	FINISH_LENGTH				/* max_tokens, or the context is full */
-} FinishReason;
 
 typedef struct Output
 {

@@ -536,7 +536,7 @@ cache_acquire(const ModelRef *model, const ImageHeader **image, bool *verified)
 			load_entry(entry, model);
 			*verified = true;
 		}
-		*image = (const ImageHeader *) (arena + entry->offset);
+		*image = cache_image(entry - cache->entries);
 		return entry - cache->entries;
 	}
 }
@@ -548,6 +548,21 @@ cache_release(int slot)
 	Assert(cache->entries[slot].pins > 0);
 	cache->entries[slot].pins--;
 	unlock_cache();
+}
+
+void
+cache_pin_again(int slot)
+{
+	lock_cache(LW_EXCLUSIVE);
+	Assert(cache->entries[slot].pins > 0);
+	cache->entries[slot].pins++;
+	unlock_cache();
+}
+
+const ImageHeader *
+cache_image(int slot)
+{
+	return (const ImageHeader *) (arena + cache->entries[slot].offset);
 }
 
 void

@@ -35,6 +35,16 @@ extern bool cache_available(void);
 extern int	cache_acquire(const ModelRef *model, const ImageHeader **image,
 						  bool *verified);
 extern void cache_release(int slot);
+
+/*
+ * One more pin on an image that is pinned already, for somebody who outlives
+ * the first: released with cache_release(), by whatever process.
+ */
+extern void cache_pin_again(int slot);
+
+/* The image of a slot that somebody has pinned. */
+extern const ImageHeader *cache_image(int slot);
+
 extern void cache_add_source(int slot, const ModelRef *model);
 extern bool cache_remove(const uint8 *digest);
 extern List *cache_stats(void); /* of WeightsStat */

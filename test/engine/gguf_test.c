@@ -854,7 +854,7 @@ test_interrupts(void **state)
 	do
 	{
 		int			left = polls;
-		EngineHost	host = {countdown, &left};
+		EngineHost	host = {countdown, &left, NULL};
 		EngineArena arena;
 		EngineStatus status;
 		ByteSource	source;

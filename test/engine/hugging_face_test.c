@@ -375,7 +375,7 @@ test_interrupts(void **state)
 	{
 		Opened		opened;
 		int			left = polls++;
-		EngineHost	host = {count_down, &left};
+		EngineHost	host = {count_down, &left, NULL};
 
 		code = open_folder(&fixture, TYPE_Q8_0, &host, BUDGET, &opened);
 		assert_true(code == ENGINE_OK || code == ENGINE_CANCELLED);

@@ -1172,7 +1172,7 @@ test_interrupts(void **state)
 	do
 	{
 		int			left = polls++;
-		EngineHost	host = {countdown, &left};
+		EngineHost	host = {countdown, &left, NULL};
 		ImagePlan	plan;
 
 		code = image_plan(&built.source, &built.arena, &host, &plan,

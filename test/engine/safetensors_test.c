@@ -620,7 +620,7 @@ test_interrupts(void **state)
 	do
 	{
 		int			left = polls++;
-		EngineHost	host = {count_down, &left};
+		EngineHost	host = {count_down, &left, NULL};
 		EngineArena arena;
 		ByteSource	source;
 		SafeTensors tensors;

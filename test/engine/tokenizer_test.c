@@ -578,7 +578,7 @@ static void
 check_long_text(const Tokenizer *tokenizer, const char *text)
 {
 	Polls		polls = {0, 0};
-	EngineHost	host = {count_poll, &polls};
+	EngineHost	host = {count_poll, &polls, NULL};
 	EngineArena arena;
 	EngineStatus status;
 	TokenList	list = {0};

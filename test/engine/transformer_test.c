@@ -459,7 +459,7 @@ interrupts_do_not_matter(void **state)
 		ModelFixture model;
 		int32_t		ids[PROMPT];
 		int			asked = 0;
-		EngineHost	host = {now_and_then, &asked};
+		EngineHost	host = {now_and_then, &asked, NULL};
 		Run			run = {kernels_select(NULL), 16, 9, NULL, NULL};
 		Result		plain;
 

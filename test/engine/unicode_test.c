@@ -283,7 +283,7 @@ static void
 test_interrupt(void **state)
 {
 	int			calls = 0;
-	EngineHost	host = {say_yes, &calls};
+	EngineHost	host = {say_yes, &calls, NULL};
 	EngineArena arena;
 	EngineStatus status;
 	char	   *text = calloc(200000, 1);

@@ -365,7 +365,7 @@ check_long_text(const Tokenizer *tokenizer, const char *unit)
 	size_t		length = strlen(unit) > 0 ? strlen(unit) : 1;
 	char	   *text = malloc(MILLION + length);
 	Polls		polls = {0, 0};
-	EngineHost	host = {count_poll, &polls};
+	EngineHost	host = {count_poll, &polls, NULL};
 	EngineArena arena;
 	EngineStatus status;
 	TokenList	list = {0};

@@ -82,6 +82,7 @@ typedef struct EngineHost
 {
 	bool		(*interrupted) (void *arg);
 	void	   *arg;
+	struct Team *team;			/* threads to compute with (team.h), or NULL */
 } EngineHost;
 
 static inline bool

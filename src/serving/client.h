@@ -29,6 +29,9 @@ typedef struct ServedCall ServedCall;
  */
 extern bool serving_wanted(const WeightsPin *pin);
 
+/* Does this session have a request on the ring?  A further one must not wait. */
+extern bool served_any(void);
+
 /*
  * Put a request on the ring.  With wait a session stands in line until there
  * is a slot and room for the payload, in order of arrival; without, NULL is

@@ -23,7 +23,8 @@
  *
  * Pools of several models share a budget of bytes: each has address space for
  * all of it, and gives memory that it does not use back to the system.
- * Contents depend on the model's bytes and on the tokens alone, so a pool
+ * A page without contents stays charged to the budget, to be used again, until
+ * page_pool_shrink().  Contents depend on the model's bytes and on the tokens alone, so a pool
  * outlives the place where an image lies.
  *
  *-------------------------------------------------------------------------
@@ -53,7 +54,7 @@ typedef struct PageBudget
 /* Memory of a pool, the host's. */
 typedef struct PageMemory
 {
-	uint8_t    *base;			/* [n_pages][page_bytes], aligned to 64 */
+	uint8_t    *base;			/* [n_pages][page_bytes], multiples of 64 */
 	int32_t		n_pages;
 	size_t		page_bytes;
 	/* these bytes are not needed for now, their contents may go; NULL: nothing
@@ -100,19 +101,27 @@ extern void page_claim(PagePool *pool, int32_t page, const PageScope *scope,
 extern void page_publish(PagePool *pool, int32_t page);
 
 /*
- * Give up to bytes of memory back to the budget, from pages without
- * references; returns how many.
+ * Give bytes of memory, rounded up to whole pages, back to the budget and to
+ * the system, or as much as there is without references: pages without
+ * contents first, then the least recently used ones.  Returns how many bytes.
+ * To close a pool whose pages are all released, give back UINT64_MAX.
  */
 extern uint64_t page_pool_shrink(PagePool *pool, uint64_t bytes);
 
 typedef struct PageCounts
 {
 	int32_t		total;			/* that the budget allows this pool alone */
-	int32_t		held;			/* with references */
+	int32_t		held;			/* with references, or continued by such */
 	int32_t		cached;			/* published, without */
 	int32_t		references;		/* of all pages */
 } PageCounts;
 
 extern PageCounts page_pool_counts(const PagePool *pool);
+
+/*
+ * Do lists, hash, counts and budget agree?  Looks at every page: for tests and
+ * debugging.  False with status filled.
+ */
+extern bool page_pool_check(const PagePool *pool, EngineStatus *status);
 
 #endif							/* ENGINE_PAGE_POOL_H */

@@ -61,6 +61,13 @@
 	get_opfamily_member(family, type, type, BTEqualStrategyNumber)
 #endif
 
+/* 15, 16, 17, ... */
+static inline uint32
+compat_server_major(void)
+{
+	return PG_VERSION_NUM / 10000;
+}
+
 /*
  * The wait event of an extension: with a name of its own from 17 on, which
  * must be asked for once per process.

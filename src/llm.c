@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 
+#include "serving/usage.h"
 #include "settings.h"
 #include "weights/cache.h"
 
@@ -23,5 +24,8 @@ _PG_init(void)
 {
 	settings_init();
 	if (process_shared_preload_libraries_in_progress)
+	{
 		weights_init();
+		usage_init();
+	}
 }

@@ -63,6 +63,16 @@ sampler_open(Sampler *sampler, const SamplerOptions *options,
 						   status);
 }
 
+void
+sampler_borrow(Sampler *sampler, const Sampler *lender,
+			   const SamplerOptions *options)
+{
+	*sampler = *lender;
+	sampler->options = *options;
+	if (options->temperature == 0.0 && !adjusts(options))
+		sampler->scratch = NULL;
+}
+
 static inline bool
 in_range(const Sampler *sampler, int32_t token)
 {

@@ -52,6 +52,13 @@ extern EngineCode sampler_open(Sampler *sampler,
 							   EngineArena *arena, EngineStatus *status);
 
 /*
+ * A sampler with other options over the scratch of one that was opened with a
+ * temperature: they pick one at a time.
+ */
+extern void sampler_borrow(Sampler *sampler, const Sampler *lender,
+						   const SamplerOptions *options);
+
+/*
  * Pick the token for output index (0, 1, ...).  history: prompt, then output;
  * n_prompt of them are prompt.  logits is not changed.  ENGINE_INVALID when
  * no token is left (all -inf).

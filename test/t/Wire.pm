@@ -10,16 +10,23 @@ use IO::Select;
 use IO::Socket::UNIX;
 use Time::HiRes qw(time);
 
+# An answer that takes longer never comes
+our $TIMEOUT = $ENV{PG_TEST_TIMEOUT_DEFAULT} || 180;
+
+# connect(node, database, parameter of the session => value...)
 sub connect
 {
-	my ($class, $node, $database) = @_;
+	my ($class, $node, $database, %more) = @_;
 	my $path = $node->host . '/.s.PGSQL.' . $node->port;
 	my $socket = IO::Socket::UNIX->new(Peer => $path)
 	  or die "could not connect to $path: $!";
 	my $self = bless { socket => $socket, buffer => '' }, $class;
-	my $user = getpwuid($>);
-	my $startup = pack('N Z* Z* Z* Z* x', 196608, 'user', $user, 'database',
-		$database // 'postgres');
+	my %startup = (
+		user => scalar getpwuid($>),
+		database => $database // 'postgres',
+		%more);
+	my $startup =
+	  pack('N (Z*)* x', 196608, map { ($_, $startup{$_}) } sort keys %startup);
 
 	$self->send_bytes(pack('N', 4 + length $startup) . $startup);
 	while (1)
@@ -36,6 +43,7 @@ sub connect
 sub send_bytes
 {
 	my ($self, $bytes) = @_;
+	local $SIG{PIPE} = 'IGNORE';
 
 	while (length $bytes)
 	{
@@ -47,30 +55,42 @@ sub send_bytes
 	return;
 }
 
-# Type, body and time of arrival of the next message.
-sub message
+# Type, body and time of arrival of the next message, if it has arrived.
+sub buffered
+{
+	my ($self) = @_;
+	return if length $self->{buffer} < 5;
+	my ($type, $size) = unpack('a N', $self->{buffer});
+
+	return if length $self->{buffer} <= $size;
+	my $message = substr($self->{buffer}, 0, $size + 1, '');
+
+	return ($type, substr($message, 5), $self->{arrived});
+}
+
+# Wait for more.
+sub receive
 {
 	my ($self) = @_;
 
-	while (1)
-	{
-		if (length $self->{buffer} >= 5)
-		{
-			my ($type, $size) = unpack('a N', $self->{buffer});
+	die 'the server does not answer'
+	  unless IO::Select->new($self->{socket})->can_read($TIMEOUT);
+	my $n = sysread($self->{socket}, $self->{buffer}, 65536,
+		length $self->{buffer});
 
-			if (length $self->{buffer} > $size)
-			{
-				my $message = substr($self->{buffer}, 0, $size + 1, '');
+	die 'server closed the connection' unless $n;
+	$self->{arrived} = time;
+	return;
+}
 
-				return ($type, substr($message, 5), $self->{arrived});
-			}
-		}
-		my $n =
-		  sysread($self->{socket}, $self->{buffer}, 65536,
-			length $self->{buffer});
-		die 'server closed the connection' unless $n;
-		$self->{arrived} = time;
-	}
+# The next message, waiting for it.
+sub message
+{
+	my ($self) = @_;
+	my @message;
+
+	$self->receive until @message = $self->buffered;
+	return @message;
 }
 
 sub start
@@ -95,12 +115,20 @@ sub waiting
 sub rest
 {
 	my ($self) = @_;
-	my $result = { rows => [], times => [], notices => [] };
+	my $result;
 
-	while (1)
+	$self->receive until $result = $self->collect;
+	return $result;
+}
+
+# The same without waiting: nothing until all has been received.
+sub collect
+{
+	my ($self) = @_;
+	my $result = $self->{result} //= { rows => [], times => [], notices => [] };
+
+	while (my ($type, $body, $at) = $self->buffered)
 	{
-		my ($type, $body, $at) = $self->message;
-
 		if ($type eq 'D')
 		{
 			push @{ $result->{rows} }, row($body);
@@ -108,21 +136,29 @@ sub rest
 		}
 		elsif ($type eq 'N')
 		{
-			push @{ $result->{notices} },
-			  { map { /^(.)(.*)/s } split(/\0/, $body) };
+			push @{ $result->{notices} }, fields($body);
 		}
 		elsif ($type eq 'E')
 		{
-			$result->{error} = { map { /^(.)(.*)/s } split(/\0/, $body) };
+			$result->{error} = fields($body);
 			$result->{error_at} = $at;
-			return $result if $result->{error}{V} eq 'FATAL';
+			return delete $self->{result} if $result->{error}{V} eq 'FATAL';
 		}
 		elsif ($type eq 'Z')
 		{
 			$result->{end} = $at;
-			return $result;
+			return delete $self->{result};
 		}
 	}
+	return;
+}
+
+# Of an error or a notice
+sub fields
+{
+	my ($body) = @_;
+
+	return { map { /^(.)(.*)/s } split(/\0/, $body) };
 }
 
 sub row
@@ -149,6 +185,32 @@ sub query
 
 	$self->start($query);
 	return $self->rest;
+}
+
+# A column of all rows, or the value of one; an error of the server is one here.
+sub column
+{
+	my ($self, $query) = @_;
+	my $result = $self->query($query);
+
+	die "$query: $result->{error}{M}" if $result->{error};
+	return map { $_->[0] } @{ $result->{rows} };
+}
+
+sub value
+{
+	my ($self, $query) = @_;
+
+	return ($self->column($query))[0];
+}
+
+# Gone without a word, as a client that crashes
+sub drop
+{
+	my ($self) = @_;
+
+	close $self->{socket};
+	return;
 }
 
 1;

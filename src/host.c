@@ -96,7 +96,7 @@ engine_allocator(MemoryContext context)
 	return allocator;
 }
 
-static int
+int
 engine_sqlstate(EngineCode code)
 {
 	switch (code)

@@ -46,6 +46,9 @@ extern EngineCode engine_keep_error(MemoryContext context,
 extern void engine_raise(const EngineStatus *status,
 						 const char *model) __attribute__((noreturn));
 
+/* The SQLSTATE that stands for a failure of the engine. */
+extern int	engine_sqlstate(EngineCode code);
+
 /* Throw unless ENGINE_OK. */
 static inline void
 engine_check(EngineCode code, const EngineStatus *status, const char *model)

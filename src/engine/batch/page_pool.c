@@ -561,6 +561,7 @@ page_pool_counts(const PagePool *pool)
 		counts.total = (int32_t) allowed;
 	counts.held = pool->n_used;
 	counts.cached = pool->cached.length;
+	counts.empty = pool->empty.length;
 	counts.references = (int32_t) (pool->references < INT32_MAX ?
 								   pool->references : INT32_MAX);
 	return counts;

@@ -27,6 +27,9 @@
  * page_pool_shrink().  Contents depend on the model's bytes and on the tokens alone, so a pool
  * outlives the place where an image lies.
  *
+ * Page numbers out of range, and calls that do not fit the state of a page,
+ * change nothing.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef ENGINE_PAGE_POOL_H
@@ -57,8 +60,11 @@ typedef struct PageMemory
 	uint8_t    *base;			/* [n_pages][page_bytes], multiples of 64 */
 	int32_t		n_pages;
 	size_t		page_bytes;
-	/* these bytes are not needed for now, their contents may go; NULL: nothing
-	 * to be done */
+
+	/*
+	 * these bytes are not needed for now, their contents may go; NULL:
+	 * nothing to be done
+	 */
 	void		(*give_back) (void *arg, void *page, size_t bytes);
 	void	   *arg;
 } PageMemory;
@@ -113,6 +119,7 @@ typedef struct PageCounts
 	int32_t		total;			/* that the budget allows this pool alone */
 	int32_t		held;			/* with references, or continued by such */
 	int32_t		cached;			/* published, without */
+	int32_t		empty;			/* taken from the budget, not in use */
 	int32_t		references;		/* of all pages */
 } PageCounts;
 

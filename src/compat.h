@@ -68,6 +68,11 @@ compat_server_major(void)
 	return PG_VERSION_NUM / 10000;
 }
 
+/* The place of this process in the array of all. */
+#if PG_VERSION_NUM < 170000
+#define MyProcNumber (MyProc->pgprocno)
+#endif
+
 /*
  * The wait event of an extension: with a name of its own from 17 on, which
  * must be asked for once per process.

@@ -17,6 +17,9 @@
  *					|		  |			 +-> FAILED (-> FREE)
  *					+-> FREE  +-> FREE (session gave up)
  *
+ * and each time on its way to FREE through EMPTYING, while nobody but the
+ * process that empties it looks at it.
+ *
  *		edge				who
  *		FREE -> FILLING		session, when it is its turn in the line
  *		FILLING -> QUEUED	the same session
@@ -29,8 +32,12 @@
  *							(llm.stream_idle_timeout)
  *		the rest			the session
  *
- * Whoever makes a slot FREE frees its payload, releases its pin, raises its
- * generation, and wakes the first session in the line that may have it.
+ * Whoever makes a slot FREE raises its generation (still under the lock under
+ * which it left its state), frees its payload, releases its pin, and wakes the
+ * first session in the line that may have it.
+ *
+ * No slot is QUEUED while no worker runs: sessions look before they queue, and
+ * the last worker fails what is left.
  *
  * What guards what
  *
@@ -71,7 +78,8 @@ typedef enum SlotState
 	SLOT_QUEUED,
 	SLOT_RUNNING,
 	SLOT_DONE,
-	SLOT_FAILED
+	SLOT_FAILED,
+	SLOT_EMPTYING				/* on its way to FREE */
 } SlotState;
 
 /* What a running request is at, for llm.stat_requests. */
@@ -97,7 +105,9 @@ typedef struct SlotError
 typedef struct Slot
 {
 	SlotState	state;
-	uint32		generation;		/* raised whenever it becomes FREE */
+	uint32		generation;		/* raised whenever it is emptied */
+	int			next,			/* of the list of FREE or QUEUED slots */
+				previous;		/* -1: none */
 	RequestKind kind;
 	bool		stream;
 	uint64		arrival;		/* order of QUEUED */
@@ -113,8 +123,9 @@ typedef struct Slot
 	int			worker;			/* -1: none yet */
 	int64		prompt_tokens;
 	int64		max_tokens;
+	Size		payload;		/* bytes, of both together */
 	dsa_pointer request;
-	dsa_pointer results;
+	dsa_pointer results;		/* inside the same piece, aligned to 64 */
 	pg_atomic_uint32 n_tokens;	/* results that are there */
 	pg_atomic_uint32 wake_at;	/* wake the owner at so many */
 	pg_atomic_uint32 credit;	/* streams: so many may be generated */
@@ -166,7 +177,7 @@ extern dsa_area *ring_payload(void);
  * For workers (worker.c)
  */
 
-/* Workers that run now. */
+/* Workers that run now; without RING_LOCK it may be out of date at once. */
 extern int	ring_workers_running(void);
 
 /*
@@ -178,7 +189,8 @@ extern void ring_leave(int worker);
 
 /*
  * The oldest QUEUED request that accepts() likes becomes RUNNING and this
- * worker's; -1: none.  accepts() runs under RING_LOCK.
+ * worker's; -1: none.  accepts() runs under RING_LOCK.  A worker that finds
+ * nothing to do sets idle, looks once more, and only then sleeps.
  */
 extern int	ring_claim(int worker, bool (*accepts) (void *arg, const Slot *slot),
 					   void *arg);
@@ -190,10 +202,17 @@ extern void ring_publish(int slot, uint32 n_tokens);
 extern void ring_done(int slot);
 extern void ring_failed(int slot, const SlotError *error);
 
-/* RUNNING -> FREE of a stream that nobody reads. */
+/*
+ * RUNNING -> FREE of a stream that nobody reads.  (A worker that pauses a
+ * stream sets phase to PHASE_PAUSED, a memory barrier, and then looks at credit
+ * once more: the session raises credit first and wakes if it sees the phase.)
+ */
 extern void ring_take_back(int slot);
 
-/* The latch of a worker that should look at the queue. */
+/*
+ * Something is queued: sets the latch of an idle worker, if there is one.
+ * Others look at the queue between steps anyway.
+ */
 extern void ring_wake_worker(void);
 
 /* What is held now, for views and tests: all 0 when nothing runs. */

@@ -24,6 +24,11 @@ CREATE ROLE regress_llm_setter;
 SET ROLE regress_llm_setter;
 SET llm.max_context = 5;
 SET llm.max_tokens_per_call = 5;
+SET llm.max_requests_per_role = 5;
+SET llm.stream_idle_timeout = 5;
+ALTER ROLE regress_llm_setter SET llm.max_context = 5;
+ALTER ROLE regress_llm_setter SET llm.max_tokens_per_call = 5;
+ALTER ROLE regress_llm_setter SET llm.max_requests_per_role = 5;
 SET llm.kernel_set = 'reference';
 SET llm.default_model = 'x';
 SET llm.default_embedding_model = 'x';
@@ -31,4 +36,15 @@ SET llm.execution = 'auto';
 RESET ROLE;
 RESET llm.default_model;
 RESET llm.default_embedding_model;
+
+-- a superuser sets the limits of a role, which cannot get rid of them
+ALTER ROLE regress_llm_setter SET llm.max_context = 5;
+ALTER ROLE regress_llm_setter SET llm.max_tokens_per_call = 6;
+ALTER ROLE regress_llm_setter SET llm.max_requests_per_role = 7;
+SET ROLE regress_llm_setter;
+ALTER ROLE regress_llm_setter RESET llm.max_requests_per_role;
+ALTER ROLE regress_llm_setter RESET ALL;
+RESET ROLE;
+SELECT unnest(setconfig) FROM pg_db_role_setting
+WHERE setrole = 'regress_llm_setter'::regrole;
 DROP ROLE regress_llm_setter;

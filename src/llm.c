@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 
+#include "serving/ring.h"
 #include "serving/usage.h"
 #include "settings.h"
 #include "weights/cache.h"
@@ -26,6 +27,7 @@ _PG_init(void)
 	if (process_shared_preload_libraries_in_progress)
 	{
 		weights_init();
+		ring_init();
 		usage_init();
 	}
 }

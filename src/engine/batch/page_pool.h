@@ -24,8 +24,8 @@
  * Pools of several models share a budget of bytes: each has address space for
  * all of it, and gives memory that it does not use back to the system.
  * A page without contents stays charged to the budget, to be used again, until
- * page_pool_shrink().  Contents depend on the model's bytes and on the tokens alone, so a pool
- * outlives the place where an image lies.
+ * page_pool_shrink().  Contents depend on the model's bytes and on the tokens
+ * alone, so a pool outlives the place where an image lies.
  *
  * Page numbers out of range, and calls that do not fit the state of a page,
  * change nothing.

@@ -174,6 +174,12 @@ build/bench/engine_bench: build/plain/test/bench/engine_bench.o \
 	@mkdir -p $(@D)
 	$(CC) $(PLAIN_FLAGS) -o $@ $^ -lpthread -lm
 
+build/bench/batch_bench: build/plain/test/bench/batch_bench.o \
+		build/plain/test/engine/model_fixture.o \
+		build/plain/libengine.a
+	@mkdir -p $(@D)
+	$(CC) $(PLAIN_FLAGS) -o $@ $^ -lpthread -lm
+
 build/bench/embedding_bench: build/plain/test/bench/embedding_bench.o \
 		build/plain/test/engine/model_fixture.o \
 		build/plain/test/engine/folder_fixture.o \

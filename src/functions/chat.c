@@ -27,7 +27,7 @@ answer(const ModelRef *model, const Messages *messages,
 	ModelUse   *use = model_use_begin(model);
 	TokenList	list = chat_encode(use, messages, options);
 	Generation *generation = generation_begin(use, options, (int64) list.n, 1,
-											  false);
+											  -1, false);
 	Output	   *output = generation_add(generation, &list,
 										generation_seed(options));
 	text	   *result;
@@ -130,7 +130,7 @@ llm_apply_chat_template(PG_FUNCTION_ARGS)
 	model = model_lookup(ARG_CSTRING(0), MODEL_GENERATE);
 	options = options_read(OPTIONS_TEMPLATE, ARG_JSONB(2), model->options);
 	messages = messages_read(PG_GETARG_JSONB_P(1));
-	use = model_use_begin(model);
+	use = model_use_tokenizer(model);
 	chat = chat_text(use, &messages, options);
 	result = utf8_to_text(chat.text, chat.length);
 	model_use_end(use);

@@ -426,7 +426,7 @@ llm_chunk(PG_FUNCTION_ARGS)
 	input = PG_GETARG_TEXT_PP(1);
 	chunker.server = VARDATA_ANY(input);
 	chunker.text.data = text_to_utf8(input, &chunker.text.length);
-	chunker.use = model_use_begin(model);
+	chunker.use = model_use_tokenizer(model);
 	chunker.scratch = AllocSetContextCreate(chunker.use->context,
 											"llm tokenizer",
 											ALLOCSET_DEFAULT_SIZES);

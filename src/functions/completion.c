@@ -42,22 +42,18 @@ append_token(StringInfo json, const ModelUse *use, int32 token,
 }
 
 static void
-append_logprobs(StringInfo json, const Generation *generation,
-				const Output *output, TokenLogit *top)
+append_logprobs(StringInfo json, const ModelUse *use, const Output *output)
 {
-	const ModelUse *use = generation->use;
-	int32		k = Min(generation->options->logprobs,
-						use->tokenizer.n_tokens);
-
 	appendStringInfo(json, "%s{", json->len > 0 ? ", " : "");
 	append_token(json, use, output->token, output->logprob);
 	appendStringInfoString(json, ", \"top_logprobs\": [");
-	top_tokens(output->logits, use->tokenizer.n_tokens, k, top);
-	for (int32 i = 0; i < k; i++)
+	for (int i = 0; i < output->n_top; i++)
 	{
+		const TokenLogit *likely = &output->top[i];
+
 		appendStringInfoString(json, i > 0 ? ", {" : "{");
-		append_token(json, use, top[i].token,
-					 logprob_of(output->base, top[i].logit));
+		append_token(json, use, likely->token,
+					 logprob_of(output->base, likely->logit));
 		appendStringInfoChar(json, '}');
 	}
 	appendStringInfoString(json, "]}");
@@ -68,15 +64,13 @@ static char *
 run(Generation *generation, Output *output)
 {
 	StringInfoData logprobs;
-	int32		k = generation->options->logprobs;
-	TokenLogit *top = palloc_array(TokenLogit, Max(k, 1));
 
 	initStringInfo(&logprobs);
 	while (output->finish == FINISH_NONE)
 	{
 		generation_advance(generation, &output, 1);
-		if (k >= 0 && output->in_text)
-			append_logprobs(&logprobs, generation, output, top);
+		if (generation->top >= 0 && output->in_text)
+			append_logprobs(&logprobs, generation->use, output);
 	}
 	return logprobs.data;
 }
@@ -86,8 +80,9 @@ append_usage(StringInfo json, const Output *output)
 {
 	appendStringInfo(json, ", \"usage\": {\"prompt_tokens\": " INT64_FORMAT
 					 ", \"completion_tokens\": " INT64_FORMAT
-					 ", \"cached_tokens\": 0}",
-					 output->n_prompt, output_tokens(output));
+					 ", \"cached_tokens\": " INT64_FORMAT "}",
+					 output->n_prompt, output_tokens(output),
+					 output->cached_tokens);
 }
 
 static void
@@ -126,7 +121,7 @@ completion_json(const ModelRef *model, const text *prompt,
 	INSTR_TIME_SUBTRACT(tokenize_time, start);
 
 	generation = generation_begin(use, options, (int64) list.n, 1,
-								  options->logprobs >= 0);
+								  options->logprobs, false);
 	output = generation_add(generation, &list, seed);
 	logprobs = run(generation, output);
 	result = utf8_to_text(output->text.data, (size_t) output->text.len);

@@ -16,14 +16,11 @@
 #include "functions/embedding.h"
 #include "functions/encoder_passes.h"
 
-#define ALIGNED_FLOATS(n) (((n) + 15) / 16 * 16)
-
 struct Embedder
 {
 	ModelUse   *use;
 	const Options *options;
 	EncoderPasses *passes;
-	PoolingKind pooling;
 	int			dimensions;
 	bool		normalize;
 	const char *prefix;			/* UTF-8 */
@@ -248,15 +245,11 @@ make_vector(const float *values, int n, MemoryContext context)
 }
 
 static void
-take_vector(void *arg, Encoder *encoder, int number, int index)
+take_vector(void *arg, const float *vector, int index)
 {
 	Embedder   *embedder = arg;
-	EngineStatus status;
 
-	model_use_check(embedder->use,
-					encoder_pool(encoder, number, embedder->pooling,
-								 embedder->pooled, &status),
-					&status);
+	memcpy(embedder->pooled, vector, embedder->dimensions * sizeof(float));
 	if (embedder->normalize)
 		vector_normalise(embedder->pooled, embedder->dimensions);
 	embedder->vectors[index] = make_vector(embedder->pooled,
@@ -283,24 +276,21 @@ embedder_begin(const ModelRef *model, const Options *options, bool one_text)
 	ModelUse   *use = model_use_begin(model);
 	Embedder   *embedder = MemoryContextAllocZero(use->context,
 												  sizeof(Embedder));
-	EngineStatus status;
+	PoolingKind pooling = pooling_of(use, options);
 
 	embedder->use = use;
 	embedder->options = options;
 	embedder->one_text = one_text;
-	embedder->pooling = pooling_of(use, options);
 	embedder->dimensions = dimensions_of(use, options);
 	embedder->normalize = options->normalize != TRISTATE_FALSE;
 	embedder->prefix = prefix_of(use, options);
 	embedder->room = passes_room(use, options);
-	embedder->passes = passes_begin(use, take_vector, embedder);
+	embedder->passes = passes_begin(use, pooling, take_vector, embedder);
 	if (options->truncate != TRUNCATE_ERROR)
 		find_specials(embedder);
-	embedder->pooled = engine_alloc(&use->arena,
-									ALIGNED_FLOATS(use->hyper->output_length),
-									sizeof(float), &status);
-	if (embedder->pooled == NULL)
-		engine_raise(&status, model->name);
+	embedder->pooled = MemoryContextAlloc(use->context,
+										  embedder->dimensions *
+										  sizeof(float));
 	return embedder;
 }
 

@@ -19,13 +19,22 @@
 #define WAITING_TEXTS 4096
 #define WAITING_TOKENS (1024 * 1024)
 
+/*
+ * With llm.execution = auto a single text of up to so many tokens is computed
+ * here: it is done before a worker has come round to it.
+ */
+#define SHORT_TEXT 128
+
+#define ALIGNED_FLOATS(n) (((n) + 15) / 16 * 16)
+
 EncoderPasses *
-passes_begin(ModelUse *use, PassResult result, void *arg)
+passes_begin(ModelUse *use, PoolingKind pooling, PassResult result, void *arg)
 {
 	EncoderPasses *passes = MemoryContextAllocZero(use->context,
 												   sizeof(EncoderPasses));
 
 	passes->use = use;
+	passes->pooling = pooling;
 	passes->result = result;
 	passes->arg = arg;
 	passes->encoder_context = AllocSetContextCreate(use->context,
@@ -96,6 +105,7 @@ passes_room_detail(const ModelUse *use, const Options *options)
 static void
 count_tokens(EncoderPasses *passes, int64 n)
 {
+	model_use_count(passes->use, n, 0, 0);
 	passes->total += n;
 	if (setting_max_tokens_per_call > 0 &&
 		passes->total > setting_max_tokens_per_call)
@@ -165,6 +175,36 @@ plan_pass(const EncoderPasses *passes, int first, int64 *rows)
 	return n;
 }
 
+/* Is a text of a pass another one than the one before? */
+static bool
+is_new(const TextPass *pass, int i)
+{
+	return i == 0 || compare_texts(&pass->texts[i], &pass->texts[i - 1]) != 0;
+}
+
+/* What is computed of a pass. */
+static EncoderText *
+distinct_texts(EncoderPasses *passes, const TextPass *pass, int *n)
+{
+	EncoderText *run = MemoryContextAlloc(passes->waiting,
+										  pass->n * sizeof(EncoderText));
+
+	*n = 0;
+	for (int i = 0; i < pass->n; i++)
+	{
+		if (!is_new(pass, i))
+			continue;
+		run[*n].ids = pass->texts[i].ids;
+		run[*n].n = pass->texts[i].n;
+		run[(*n)++].second = pass->texts[i].second;
+	}
+	return run;
+}
+
+/*
+ * Here
+ */
+
 static int64
 largest_pass(const EncoderPasses *passes)
 {
@@ -181,14 +221,15 @@ largest_pass(const EncoderPasses *passes)
 	return largest;
 }
 
+/* For this pass and all that wait. */
 static void
-open_encoder(EncoderPasses *passes, int64 rows)
+open_encoder(EncoderPasses *passes)
 {
 	ModelUse   *use = passes->use;
+	int64		rows = largest_pass(passes);
+	size_t		width = ALIGNED_FLOATS(use->hyper->output_length);
 	EngineStatus status;
 
-	if (rows <= passes->max_rows)
-		return;
 	passes->max_rows = 0;
 	MemoryContextReset(passes->encoder_context);
 	engine_arena_init(&passes->encoder_arena,
@@ -200,56 +241,141 @@ open_encoder(EncoderPasses *passes, int64 rows)
 								 &passes->encoder_arena, engine_host(),
 								 &status),
 					&status);
+	passes->pooled = engine_alloc(&passes->encoder_arena, width,
+								  sizeof(float), &status);
+	if (passes->pooled == NULL)
+		engine_raise(&status, use->model->name);
 	passes->max_rows = rows;
 }
 
 static void
-run_pass(EncoderPasses *passes, const PassText *texts, int n)
+pool_text(EncoderPasses *passes, int text)
 {
-	EncoderText *run = MemoryContextAlloc(passes->waiting,
-										  n * sizeof(EncoderText));
+	Encoder    *encoder = &passes->encoder;
 	EngineStatus status;
-	int			n_run = 0;
-	int			last = -1;
+	EngineCode	code;
 
-	for (int i = 0; i < n; i++)
-	{
-		if (i > 0 && compare_texts(&texts[i], &texts[i - 1]) == 0)
-			continue;
-		run[n_run].ids = texts[i].ids;
-		run[n_run].n = texts[i].n;
-		run[n_run++].second = texts[i].second;
-	}
+	if (passes->pooling == POOLING_RANK)
+		code = encoder_score(encoder, text, passes->pooled, &status);
+	else
+		code = encoder_pool(encoder, text, passes->pooling, passes->pooled,
+							&status);
+	model_use_check(passes->use, code, &status);
+}
+
+static void
+compute(EncoderPasses *passes, const TextPass *pass)
+{
+	EngineStatus status;
+	int			n;
+	int			last = -1;
+	EncoderText *run = distinct_texts(passes, pass, &n);
+
+	if (pass->rows > passes->max_rows)
+		open_encoder(passes);
 	model_use_check(passes->use,
-					encoder_run(&passes->encoder, run, n_run, NULL, &status),
+					encoder_run(&passes->encoder, run, n, NULL, &status),
 					&status);
-	for (int i = 0; i < n; i++)
+	for (int i = 0; i < pass->n; i++)
 	{
-		if (i == 0 || compare_texts(&texts[i], &texts[i - 1]) != 0)
-			last++;
-		passes->result(passes->arg, &passes->encoder, last, texts[i].index);
+		if (is_new(pass, i))
+			pool_text(passes, ++last);
+		passes->result(passes->arg, passes->pooled, pass->texts[i].index);
 	}
 	pfree(run);
+}
+
+/*
+ * With the workers
+ */
+
+static bool
+wants_worker(const EncoderPasses *passes)
+{
+	if (!serving_wanted(&passes->use->pin))
+		return false;
+	return setting_execution == EXECUTION_WORKER || passes->n_texts > 1 ||
+		passes->n_tokens > SHORT_TEXT;
+}
+
+/* False: there is no room at once, and something of ours is in the way. */
+static bool
+submit(EncoderPasses *passes, TextPass *pass)
+{
+	EncodeRequest request = {.pooling = passes->pooling};
+	EncoderText *run = distinct_texts(passes, pass, &request.n_texts);
+
+	request.texts = run;
+	pass->call = serving_encode(passes->use->model, &passes->use->pin,
+								&request, !served_any());
+	pfree(run);
+	return pass->call != NULL;
+}
+
+/* The results of the pass that was submitted first. */
+static void
+land(EncoderPasses *passes)
+{
+	TextPass	pass = passes->flying[0];
+	int			width = encode_width(passes->use->hyper, passes->pooling);
+	const float *vector = served_vectors(pass.call);
+
+	passes->n_flying--;
+	memmove(passes->flying, passes->flying + 1,
+			passes->n_flying * sizeof(TextPass));
+	for (int i = 0; i < pass.n; i++)
+	{
+		if (i > 0 && is_new(&pass, i))
+			vector += width;
+		passes->result(passes->arg, vector, pass.texts[i].index);
+	}
+	served_end(pass.call);
+}
+
+/*
+ * Only calls of others, streams that are open, can still be in the way when
+ * nothing of ours flies: then the pass is computed here.
+ */
+static void
+fly(EncoderPasses *passes, TextPass pass)
+{
+	if (passes->n_flying == PASSES_IN_FLIGHT)
+		land(passes);
+	while (!submit(passes, &pass))
+	{
+		if (passes->n_flying == 0)
+		{
+			compute(passes, &pass);
+			return;
+		}
+		land(passes);
+	}
+	passes->flying[passes->n_flying++] = pass;
 }
 
 void
 passes_run(EncoderPasses *passes)
 {
+	bool		served = passes->n_texts > 0 && wants_worker(passes);
 	int			first = 0;
 
 	if (passes->n_texts > 1)
 		qsort(passes->texts, passes->n_texts, sizeof(PassText),
 			  compare_texts);
-	open_encoder(passes, largest_pass(passes));
 	while (first < passes->n_texts)
 	{
-		int64		rows;
-		int			n = plan_pass(passes, first, &rows);
+		TextPass	pass = {passes->texts + first};
 
 		CHECK_FOR_INTERRUPTS();
-		run_pass(passes, passes->texts + first, n);
-		first += n;
+		pass.n = plan_pass(passes, first, &pass.rows);
+		if (served)
+			fly(passes, pass);
+		else
+			compute(passes, &pass);
+		first += pass.n;
 	}
+	while (passes->n_flying > 0)
+		land(passes);
 	passes->n_texts = 0;
 	passes->n_tokens = 0;
 	MemoryContextReset(passes->waiting);

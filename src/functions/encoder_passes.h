@@ -8,6 +8,9 @@
  * those that wait is computed once.  What a text gives does not depend on the
  * others (numerics contract).
  *
+ * A pass is computed by a worker (serving/client.h), or here.  Several are
+ * with the workers at a time, so that they need not wait for this process.
+ *
  * Only the tokens of the texts that wait are kept, so that memory does not
  * grow with their number.
  *
@@ -19,14 +22,15 @@
 #include "engine/model/encoder.h"
 #include "functions/model_use.h"
 #include "functions/options.h"
+#include "serving/client.h"
 
 typedef struct EncoderPasses EncoderPasses;
 
 /*
- * Takes what a text has given: text is its number in the encoder's last run,
- * index what passes_add() was told.
+ * Takes what a text has given, until it returns: its pooled vector, not
+ * normalised, or the logit of a pair; index is what passes_add() was told.
  */
-typedef void (*PassResult) (void *arg, Encoder *encoder, int text, int index);
+typedef void (*PassResult) (void *arg, const float *result, int index);
 
 /* A text that waits. */
 typedef struct PassText
@@ -37,11 +41,27 @@ typedef struct PassText
 	int32_t    *ids;
 } PassText;
 
+/* Passes with the workers at a time. */
+#define PASSES_IN_FLIGHT 3
+
+/* A pass: texts of it that are equal are computed once. */
+typedef struct TextPass
+{
+	const PassText *texts;
+	int			n;
+	int64		rows;			/* tokens of the distinct texts */
+	ServedCall *call;			/* NULL: computed here */
+} TextPass;
+
 struct EncoderPasses
 {
 	ModelUse   *use;
+	PoolingKind pooling;
 	PassResult	result;
 	void	   *arg;
+	TextPass	flying[PASSES_IN_FLIGHT];	/* the oldest first */
+	int			n_flying;
+	float	   *pooled;			/* aligned as encoder_pool() wants it */
 	Encoder		encoder;
 	int64		max_rows;		/* of encoder; 0: not open yet */
 	MemoryContext encoder_context;
@@ -55,9 +75,9 @@ struct EncoderPasses
 	EngineArena arena;			/* over scratch */
 };
 
-/* Lives in use->context. */
-extern EncoderPasses *passes_begin(ModelUse *use, PassResult result,
-								   void *arg);
+/* Lives in use->context.  POOLING_RANK: pairs, which give logits. */
+extern EncoderPasses *passes_begin(ModelUse *use, PoolingKind pooling,
+								   PassResult result, void *arg);
 
 /*
  * One more text: 1 .. context length tokens, which are copied, second as in

@@ -31,7 +31,8 @@ generate_text(const ModelRef *model, const text *prompt,
 
 	list = prompt_encode(use, utf8, length, options);
 	prompt_fit(use, options, &list);
-	generation = generation_begin(use, options, (int64) list.n, 1, false);
+	generation = generation_begin(use, options, (int64) list.n, 1, -1,
+								  false);
 	output = generation_add(generation, &list, generation_seed(options));
 	generation_run(generation, output);
 	result = utf8_to_text(output->text.data, (size_t) output->text.len);

@@ -4,9 +4,10 @@
  *	  llm.generate_batch(): the continuations of many prompts, computed
  *	  together.
  *
- * Up to GENERATION_BATCH sequences advance in one step, which reads the
- * weights once for all of them; when one ends, the next prompt takes its
- * place.  What each gives is what llm.generate() gives for it alone.
+ * Up to BATCH_IN_FLIGHT prompts are with the workers at a time, or else up to
+ * GENERATION_BATCH sequences advance here in one step, which reads the weights
+ * once for all of them; when one ends, the next prompt takes its place.  What
+ * each gives is what llm.generate() gives for it alone.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,6 +25,9 @@
 
 PG_FUNCTION_INFO_V1(llm_generate_batch);
 
+/* Prompts of one call that may be with the workers. */
+#define BATCH_IN_FLIGHT 64
+
 typedef struct Batch
 {
 	int			n;
@@ -31,7 +35,19 @@ typedef struct Batch
 	bool	   *nulls;
 	TokenList  *prompts;
 	text	  **results;		/* NULL: the prompt is NULL */
+	int			next;			/* prompt to come */
 } Batch;
+
+/* The outputs of a batch that run. */
+typedef struct BatchRun
+{
+	Generation *generation;
+	Batch	   *batch;
+	Output	   *waiting;		/* for a place, or NULL */
+	int			n;
+	int			numbers[BATCH_IN_FLIGHT];	/* of their prompts */
+	Output	   *outputs[BATCH_IN_FLIGHT];
+} BatchRun;
 
 static Batch
 batch_read(ArrayType *array)
@@ -87,48 +103,98 @@ batch_encode(ModelUse *use, const Options *options, Batch *batch)
 	return longest;
 }
 
+/* The output of the next prompt, if there is one. */
+static Output *
+next_output(BatchRun *run)
+{
+	Batch	   *batch = run->batch;
+	Generation *generation = run->generation;
+
+	while (batch->next < batch->n && batch->nulls[batch->next])
+		batch->next++;
+	if (run->waiting == NULL && batch->next < batch->n)
+		run->waiting = generation_add(generation,
+									  &batch->prompts[batch->next],
+									  generation_seed(generation->options));
+	return run->waiting;
+}
+
+/*
+ * As many as may run at a time, and as there is room for with the workers.
+ * Only the first stands in line: the others are not worth holding places for.
+ */
+static void
+fill(BatchRun *run)
+{
+	Output	   *output;
+
+	while (run->n < (run->generation->served ? BATCH_IN_FLIGHT :
+					 GENERATION_BATCH) &&
+		   (output = next_output(run)) != NULL &&
+		   generation_start(run->generation, output, run->n == 0))
+	{
+		run->outputs[run->n] = output;
+		run->numbers[run->n++] = run->batch->next++;
+		run->waiting = NULL;
+	}
+}
+
+/* Until at least one has come further. */
+static void
+advance(BatchRun *run)
+{
+	bool		any = false;
+
+	if (!run->generation->served)
+	{
+		generation_advance(run->generation, run->outputs, run->n);
+		return;
+	}
+	for (int i = 0; i < run->n; i++)
+		if (generation_ready(run->outputs[i]))
+		{
+			generation_run(run->generation, run->outputs[i]);
+			any = true;
+		}
+	if (!any)
+		serving_wait();
+}
+
+static void
+take_results(BatchRun *run)
+{
+	int			left = 0;
+
+	for (int i = 0; i < run->n; i++)
+	{
+		Output	   *output = run->outputs[i];
+
+		if (output->finish != FINISH_NONE)
+		{
+			run->batch->results[run->numbers[i]] =
+				utf8_to_text(output->text.data, (size_t) output->text.len);
+			continue;
+		}
+		run->outputs[left] = output;
+		run->numbers[left++] = run->numbers[i];
+	}
+	run->n = left;
+}
+
 static void
 batch_run(ModelUse *use, const Options *options, int64 longest, Batch *batch)
 {
-	int			width = Min(batch->n, GENERATION_BATCH);
-	Generation *generation = generation_begin(use, options, longest, width,
-											  false);
-	Output	  **running = palloc0_array(Output *, width);
-	int		   *numbers = palloc0_array(int, width);
-	int			n_running = 0;
-	int			next = 0;
+	BatchRun	run = {
+		.generation = generation_begin(use, options, longest,
+									   Min(batch->n, GENERATION_BATCH), -1,
+									   false),
+		.batch = batch,
+	};
 
-	for (;;)
+	for (fill(&run); run.n > 0; fill(&run))
 	{
-		int			left = 0;
-
-		for (; next < batch->n && n_running < width; next++)
-		{
-			if (batch->nulls[next])
-				continue;
-			numbers[n_running] = next;
-			running[n_running++] = generation_add(generation,
-												  &batch->prompts[next],
-												  generation_seed(options));
-		}
-		if (n_running == 0)
-			break;
-		generation_advance(generation, running, n_running);
-		for (int i = 0; i < n_running; i++)
-		{
-			Output	   *output = running[i];
-
-			if (output->finish != FINISH_NONE)
-			{
-				batch->results[numbers[i]] =
-					utf8_to_text(output->text.data,
-								 (size_t) output->text.len);
-				continue;
-			}
-			running[left] = output;
-			numbers[left++] = numbers[i];
-		}
-		n_running = left;
+		advance(&run);
+		take_results(&run);
 	}
 }
 

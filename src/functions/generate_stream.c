@@ -13,9 +13,9 @@
  * stands in the row of the token that completes it, and the last row takes
  * what is left at the end.
  *
- * The model is released at the last row, at a rescan and at the end of the
- * executor by a callback of the expression context; after an error, by the
- * resource owner and the memory context.
+ * The place at a worker and the model are released at the last row, at a
+ * rescan and at the end of the executor by a callback of the expression
+ * context; after an error, by the resource owner and the memory context.
  *
  *-------------------------------------------------------------------------
  */
@@ -59,8 +59,10 @@ stream_end(Datum arg)
 {
 	StreamState *state = (StreamState *) DatumGetPointer(arg);
 
-	if (state->use != NULL)
-		model_use_end(state->use);
+	if (state->use == NULL)
+		return;
+	generation_stop(state->output);
+	model_use_end(state->use);
 	state->use = NULL;
 }
 
@@ -80,7 +82,7 @@ stream_begin(FunctionCallInfo fcinfo)
 	list = prompt_encode(state->use, utf8, length, options);
 	prompt_fit(state->use, options, &list);
 	state->generation = generation_begin(state->use, options, (int64) list.n,
-										 1, true);
+										 1, 0, true);
 	state->output = generation_add(state->generation, &list,
 								   generation_seed(options));
 	state->room = 16;

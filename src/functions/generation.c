@@ -1,12 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * generation.c
- *	  Generating text: prompts, steps, tokens, ends.
- *
- * Memory is taken by need: scratch for no more rows than the prompt has, for
- * the logits of no more sequences than advance together, and pages of keys
- * and values as positions come.  A session that asks a short question stays
- * small.
+ *	  Generating text: limits, tokens to text, ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,53 +13,8 @@
 #include "utils/memutils.h"
 
 #include "functions/generation.h"
+#include "functions/generation_ways.h"
 #include "settings.h"
-
-/*
- * Pages of keys and values out of a memory context.  What the context gave
- * stands in front of the page, which is aligned to 64 bytes.
- */
-#define PAGE_ALIGN 64
-
-static void *
-page_get(void *arg, size_t page_bytes)
-{
-	size_t		size = page_bytes + 2 * PAGE_ALIGN;
-	char	   *start;
-	char	   *page;
-
-	if (size > MaxAllocHugeSize)
-		return NULL;
-	start = MemoryContextAllocExtended((MemoryContext) arg, size,
-									   MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
-	if (start == NULL)
-		return NULL;
-	page = (char *) TYPEALIGN(PAGE_ALIGN, start + sizeof(char *));
-	((char **) page)[-1] = start;
-	return page;
-}
-
-static void
-page_put(void *arg, void *page)
-{
-	pfree(((char **) page)[-1]);
-}
-
-static void
-list_end_tokens(Generation *generation)
-{
-	const Tokenizer *tokenizer = &generation->use->tokenizer;
-	MemoryContext context = generation->use->context;
-	int			n = 0;
-
-	for (int32 i = 0; i < tokenizer->n_tokens; i++)
-		n += tokenizer_is_end(tokenizer, i);
-	generation->end_tokens = MemoryContextAlloc(context,
-												(n + 1) * sizeof(int32_t));
-	for (int32 i = 0; i < tokenizer->n_tokens; i++)
-		if (tokenizer_is_end(tokenizer, i))
-			generation->end_tokens[generation->n_end_tokens++] = i;
-}
 
 /* What can only be checked once the model is known. */
 static void
@@ -95,56 +45,23 @@ check_options(const ModelUse *use, const Options *options)
 							  use->tokenizer.n_tokens - 1));
 }
 
-static void
-open_transformer(ModelUse *use, Transformer *transformer, int64 rows,
-				 int outputs)
-{
-	EngineStatus status;
-	int			max_rows = (int) Min(rows, TRANSFORMER_CHUNK);
-
-	model_use_check(use,
-					transformer_open(transformer, use->image,
-									 settings_kernels(),
-									 use->model->activation_bits,
-									 Max(max_rows, outputs), outputs,
-									 &use->arena, engine_host(), &status),
-					&status);
-}
-
 Generation *
 generation_begin(ModelUse *use, const Options *options, int64 longest_prompt,
-				 int max_outputs, bool want_logprobs)
+				 int max_outputs, int top, bool stream)
 {
 	MemoryContext old = MemoryContextSwitchTo(use->context);
 	Generation *generation = palloc0_object(Generation);
-	EngineStatus status;
 
 	check_options(use, options);
 	generation->use = use;
 	generation->options = options;
-	generation->want_logprobs = want_logprobs;
+	generation->longest_prompt = longest_prompt;
 	generation->max_outputs = max_outputs;
-	generation->probe = experiment_open(&generation->experiment, use->hyper,
-										options->edits, options->n_edits,
-										NULL);
-	generation->pool.get = page_get;
-	generation->pool.put = page_put;
-	generation->pool.arg = use->context;
-	generation->rows = palloc0_array(StepRow, max_outputs);
-	generation->sequences = palloc0_array(KvSequence *, max_outputs);
-	generation->running = palloc0_array(Output *, max_outputs);
-	if (options->sampler.ignore_end)
-		list_end_tokens(generation);
-	model_use_check(use,
-					sampler_open(&generation->sampler, &options->sampler,
-								 use->hyper->vocabulary,
-								 use->tokenizer.n_tokens,
-								 generation->end_tokens,
-								 generation->n_end_tokens, &use->arena,
-								 &status),
-					&status);
-	open_transformer(use, &generation->transformer, longest_prompt,
-					 max_outputs);
+	generation->top = Min(top, use->tokenizer.n_tokens);
+	generation->stream = stream;
+	generation->served = options->n_edits == 0 && serving_wanted(&use->pin);
+	if (!generation->served)
+		generation_local_open(generation);
 	MemoryContextSwitchTo(old);
 	return generation;
 }
@@ -186,9 +103,7 @@ generation_add(Generation *generation, const TokenList *prompt, uint64 seed)
 	Output	   *output = palloc0_object(Output);
 	EngineStatus status;
 
-	/* all share its scratch, which is megabytes: one picks at a time */
-	output->sampler = generation->sampler;
-	output->sampler.options.seed = seed;
+	output->seed = seed;
 	output->n_prompt = output->n_history = (int64) prompt->n;
 	output->max_history = output->n_prompt +
 		output_limit(use, options, output->n_prompt);
@@ -196,12 +111,9 @@ generation_add(Generation *generation, const TokenList *prompt, uint64 seed)
 											 output->max_history *
 											 sizeof(int32_t));
 	memcpy(output->history, prompt->ids, prompt->n * sizeof(int32_t));
+	if (generation->top > 0)
+		output->top = palloc_array(TokenLogit, generation->top);
 	initStringInfo(&output->text);
-	model_use_check(use,
-					kv_open(&output->kv, &generation->transformer.kv,
-							&generation->pool, output->max_history - 1,
-							&use->arena, &status),
-					&status);
 	model_use_check(use,
 					text_stream_open(&output->stream, &use->tokenizer, false,
 									 options->stops, options->n_stops,
@@ -222,6 +134,17 @@ append_text(Output *output)
 						   (int) output->stream.n_out);
 }
 
+void
+generation_stop(Output *output)
+{
+	if (!output->started)
+		return;
+	if (output->call != NULL)
+		generation_served_stop(output);
+	else
+		generation_local_stop(output);
+}
+
 static void
 finish(Generation *generation, Output *output, FinishReason reason)
 {
@@ -231,18 +154,19 @@ finish(Generation *generation, Output *output, FinishReason reason)
 					text_stream_finish(&output->stream, &status), &status);
 	append_text(output);
 	output->finish = reason;
-	kv_close(&output->kv);
+	generation_stop(output);
 }
 
-/* Take in the token that was chosen, and see whether it was the last. */
-static void
-accept_token(Generation *generation, Output *output)
+void
+generation_accept(Generation *generation, Output *output)
 {
 	ModelUse   *use = generation->use;
 	EngineStatus status;
 
+	if (output_tokens(output) == 0)
+		model_use_count(use, output->n_prompt, output->cached_tokens, 0);
+	model_use_count(use, 0, 0, 1);
 	output->history[output->n_history++] = output->token;
-	output->piece = (size_t) output->text.len;
 	output->in_text = !tokenizer_is_end(&use->tokenizer, output->token);
 	if (!output->in_text)
 	{
@@ -258,125 +182,48 @@ accept_token(Generation *generation, Output *output)
 		finish(generation, output, FINISH_LENGTH);
 }
 
-static void
-choose_token(Generation *generation, Output *output, const float *logits)
-{
-	ModelUse   *use = generation->use;
-	EngineStatus status;
-
-	model_use_check(use,
-					sampler_pick(&output->sampler,
-								 generation->transformer.kernels, logits,
-								 output->history, output->n_history,
-								 output->n_prompt, output_tokens(output),
-								 &output->token, &status),
-					&status);
-	output->logits = logits;
-	if (generation->want_logprobs)
-	{
-		output->base = logprob_base(logits, use->tokenizer.n_tokens);
-		output->logprob = logprob_of(output->base, logits[output->token]);
-	}
-	accept_token(generation, output);
-}
-
 /*
- * Steps
+ * Running
  */
 
-static void
-reserve_page(ModelUse *use, KvSequence *kv, int64 positions)
+bool
+generation_start(Generation *generation, Output *output, bool wait)
 {
-	EngineStatus status;
+	MemoryContext old = MemoryContextSwitchTo(generation->use->context);
 
-	model_use_check(use, kv_reserve(kv, positions, &status), &status);
-}
-
-static void
-read_prompt(Generation *generation, Output *output)
-{
-	ModelUse   *use = generation->use;
-	EngineStatus status;
-	const float *logits;
-
-	model_use_check(use,
-					transformer_prompt(&generation->transformer, &output->kv,
-									   output->history, output->n_prompt,
-									   generation->probe, &logits, &status),
-					&status);
-	choose_token(generation, output, logits);
-}
-
-/* One row for the last token of each output that has read its prompt. */
-static int
-collect_rows(Generation *generation, Output *const *outputs, int n)
-{
-	int			n_rows = 0;
-
-	for (int i = 0; i < n; i++)
+	if (generation->served)
+		output->started = generation_served_start(generation, output, wait);
+	if (!output->started && (wait || !generation->served))
 	{
-		Output	   *output = outputs[i];
-		StepRow    *row;
-
-		if (output_tokens(output) == 0)
-			continue;
-		reserve_page(generation->use, &output->kv, output->n_history);
-		row = &generation->rows[n_rows];
-		row->token = output->token;
-		row->sequence = n_rows;
-		row->position = output->n_history - 1;
-		row->output = true;
-		generation->sequences[n_rows] = &output->kv;
-		generation->running[n_rows] = output;
-		n_rows++;
+		generation->served = false;
+		generation_local_start(generation, output);
+		output->started = true;
 	}
-	return n_rows;
+	MemoryContextSwitchTo(old);
+	return output->started;
 }
 
-static void
-step_running(Generation *generation, int n_rows)
+bool
+generation_ready(const Output *output)
 {
-	ModelUse   *use = generation->use;
-	EngineStatus status;
-	float	   *const *logits;
-
-	model_use_check(use,
-					transformer_step(&generation->transformer,
-									 generation->rows, n_rows,
-									 generation->sequences,
-									 generation->probe, &logits, &status),
-					&status);
-	for (int i = 0; i < n_rows; i++)
-	{
-		/* sorting a large vocabulary takes milliseconds */
-		CHECK_FOR_INTERRUPTS();
-		choose_token(generation, generation->running[i], logits[i]);
-	}
+	return served_ready(output->call,
+						(int) (output->max_history - output->n_history));
 }
 
 void
 generation_advance(Generation *generation, Output *const *outputs, int n)
 {
 	MemoryContext old = MemoryContextSwitchTo(generation->use->context);
-	int			n_rows;
-	instr_time	start;
-	instr_time	stepped;
-	instr_time	end;
 
 	CHECK_FOR_INTERRUPTS();
-	INSTR_TIME_SET_CURRENT(start);
-	n_rows = collect_rows(generation, outputs, n);
-	if (n_rows > 0)
-		step_running(generation, n_rows);
-	INSTR_TIME_SET_CURRENT(stepped);
-	INSTR_TIME_ACCUM_DIFF(generation->output_time, stepped, start);
-
-	/* the logits of the step are no longer needed */
 	for (int i = 0; i < n; i++)
-		if (output_tokens(outputs[i]) == 0)
-			read_prompt(generation, outputs[i]);
-	INSTR_TIME_SET_CURRENT(end);
-	INSTR_TIME_ACCUM_DIFF(generation->prompt_time, end, stepped);
+		if (!outputs[i]->started)
+			generation_start(generation, outputs[i], true);
+	if (outputs[0]->call == NULL)
+		generation_local_advance(generation, outputs, n);
+	else
+		for (int i = 0; i < n; i++)
+			generation_served_advance(generation, outputs[i]);
 	MemoryContextSwitchTo(old);
 }
 
@@ -385,32 +232,4 @@ generation_run(Generation *generation, Output *output)
 {
 	while (output->finish == FINISH_NONE)
 		generation_advance(generation, &output, 1);
-}
-
-const float *
-generation_logits(ModelUse *use, const Options *options,
-				  const TokenList *prompt)
-{
-	Experiment	experiment;
-	const Probe *probe = experiment_open(&experiment, use->hyper,
-										 options->edits, options->n_edits,
-										 NULL);
-	Transformer transformer;
-	KvPool		pool = {page_get, page_put, use->context};
-	KvSequence	kv;
-	EngineStatus status;
-	const float *logits;
-
-	open_transformer(use, &transformer, (int64) prompt->n, 1);
-	model_use_check(use,
-					kv_open(&kv, &transformer.kv, &pool, (int64) prompt->n,
-							&use->arena, &status),
-					&status);
-	model_use_check(use,
-					transformer_prompt(&transformer, &kv, prompt->ids,
-									   (int64) prompt->n, probe, &logits,
-									   &status),
-					&status);
-	kv_close(&kv);
-	return logits;
 }

@@ -144,6 +144,7 @@ inspect_run(Inspection *inspection, uint32 stages, int layer, int head,
 					encoder_run(&inspection->encoder, &whole, 1, edited,
 								&status),
 					&status);
+	model_use_count(use, inspection->n, 0, 0);
 }
 
 float	   *const *

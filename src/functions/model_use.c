@@ -18,7 +18,7 @@
 #include "settings.h"
 
 ModelUse *
-model_use_begin(const ModelRef *model)
+model_use_tokenizer(const ModelRef *model)
 {
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext,
 												  "llm call",
@@ -43,9 +43,21 @@ model_use_begin(const ModelRef *model)
 	return use;
 }
 
+ModelUse *
+model_use_begin(const ModelRef *model)
+{
+	UsageCall  *usage = usage_begin(model);
+	ModelUse   *use = model_use_tokenizer(model);
+
+	use->usage = usage;
+	return use;
+}
+
 void
 model_use_end(ModelUse *use)
 {
+	if (use->usage != NULL)
+		usage_end(use->usage);
 	weights_unpin(&use->pin);
 	MemoryContextDelete(use->context);
 }

@@ -16,6 +16,7 @@
 #include "engine/decode/text_stream.h"
 #include "host.h"
 #include "models/registry.h"
+#include "serving/usage.h"
 #include "weights/cache.h"
 
 typedef struct ModelUse
@@ -28,10 +29,14 @@ typedef struct ModelUse
 	const Hyper *hyper;
 	Tokenizer	tokenizer;
 	int64		context_length; /* the model's, or llm.max_context */
+	UsageCall  *usage;			/* NULL: nothing is computed */
 } ModelUse;
 
 /* model comes from model_lookup(). */
 extern ModelUse *model_use_begin(const ModelRef *model);
+
+/* For a call that only wants the tokenizer: it does not count as use. */
+extern ModelUse *model_use_tokenizer(const ModelRef *model);
 extern void model_use_end(ModelUse *use);
 
 /* Throw unless ENGINE_OK, naming the model. */
@@ -40,6 +45,14 @@ model_use_check(const ModelUse *use, EngineCode code,
 				const EngineStatus *status)
 {
 	engine_check(code, status, use->model->name);
+}
+
+/* What the call has read and written, for llm.stat_usage. */
+static inline void
+model_use_count(const ModelUse *use, int64 prompt_tokens,
+				int64 cached_tokens, int64 output_tokens)
+{
+	usage_add(use->usage, prompt_tokens, cached_tokens, output_tokens);
 }
 
 /* Text of this database as UTF-8; the same pointer when it already is. */

@@ -34,15 +34,11 @@ typedef struct Reranking
 } Reranking;
 
 static void
-take_score(void *arg, Encoder *encoder, int number, int index)
+take_score(void *arg, const float *logit, int index)
 {
 	Reranking  *reranking = arg;
-	EngineStatus status;
-	float		logit;
 
-	model_use_check(reranking->use,
-					encoder_score(encoder, number, &logit, &status), &status);
-	reranking->scores[index] = 1.0 / (1.0 + math_exp(-(double) logit));
+	reranking->scores[index] = 1.0 / (1.0 + math_exp(-(double) *logit));
 }
 
 /* The query stays whole: at least a token of a document must fit beside it. */
@@ -190,7 +186,8 @@ llm_rerank(PG_FUNCTION_ARGS)
 					  &nulls, &n);
 	reranking.scores = palloc0_array(double, n + 1);
 	reranking.use = model_use_begin(model);
-	reranking.passes = passes_begin(reranking.use, take_score, &reranking);
+	reranking.passes = passes_begin(reranking.use, POOLING_RANK, take_score,
+									&reranking);
 	read_query(&reranking, PG_GETARG_TEXT_PP(1));
 	rerank(&reranking, documents, nulls, n);
 	model_use_end(reranking.use);

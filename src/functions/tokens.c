@@ -99,7 +99,7 @@ tokenize(FunctionCallInfo fcinfo, const ModelRef *model, const char *kinds,
 	if (call_cache_get(fcinfo, &key, &result))
 		return result;
 	options = options_read(OPTIONS_TOKENIZE, ARG_JSONB(argument + 1), NULL);
-	use = model_use_begin(model);
+	use = model_use_tokenizer(model);
 	list = encode(use, PG_GETARG_TEXT_PP(argument), options);
 	if (count)
 		result = Int32GetDatum((int32) list.n);
@@ -158,7 +158,7 @@ return_tokens(FunctionCallInfo fcinfo, const ModelRef *model,
 {
 	ReturnSetInfo *rsinfo = (ReturnSetInfo *) fcinfo->resultinfo;
 	Options    *options = options_read(OPTIONS_TOKENIZE, NULL, NULL);
-	ModelUse   *use = model_use_begin(model);
+	ModelUse   *use = model_use_tokenizer(model);
 	TokenList	list = encode(use, input, options);
 
 	for (size_t i = 0; i < list.n; i++)
@@ -268,7 +268,7 @@ llm_detokenize(PG_FUNCTION_ARGS)
 	array = PG_GETARG_ARRAYTYPE_P(1);
 	deconstruct_array(array, INT4OID, sizeof(int32), true, TYPALIGN_INT,
 					  &values, &nulls, &n);
-	use = model_use_begin(model);
+	use = model_use_tokenizer(model);
 	result = PointerGetDatum(decode(use, values, nulls, n));
 	model_use_end(use);
 	call_cache_put(fcinfo, &key, result, false);

@@ -195,6 +195,7 @@ build/bench/kernels_%_bench: build/plain/test/bench/kernels_%_bench.o \
 
 bench:
 	scripts/bench
+	scripts/bench serving
 
 build/fuzz/%_fuzz: build/fuzz/test/fuzz/%_fuzz.o \
 		$(FUZZ_SHARED:%.c=build/fuzz/%.o) build/fuzz/libengine.a
@@ -239,7 +240,7 @@ help:
 	@echo '                  unit tests, regression, isolation, TAP'
 	@echo 'make installcheck regression, isolation and TAP on a running server'
 	@echo 'make unit         unit tests of the engine, plain and sanitised'
-	@echo 'make bench        speed, beside that of llama.cpp'
+	@echo 'make bench        speed, beside that of llama.cpp, and of many sessions'
 	@echo 'make fuzz         every fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make matrix       build and test on PostgreSQL 15, 16, 17 and 18'
 	@echo 'make format       pgindent'

@@ -4,7 +4,7 @@
  *	  Speed of the engine alone: vectors of many texts.
  *
  *	  embedding_bench MODEL TEXTS [type=keep|f32|q8_0|...] [bits=16|8]
- *		[set=NAME] [rows=N] [repeat=N] [write=FILE]
+ *		[set=NAME] [rows=N] [threads=N] [repeat=N] [write=FILE]
  *
  * MODEL is a GGUF file or a Hugging Face folder, which is imported with that
  * type; TEXTS a file with one text per line.  Prints one line of JSON: the
@@ -19,6 +19,7 @@
  *-------------------------------------------------------------------------
  */
 #define _GNU_SOURCE
+#include "base/team.h"
 #include "folder_fixture.h"
 #include "model/encoder.h"
 #include "model_fixture.h"
@@ -38,6 +39,7 @@ typedef struct BenchOptions
 	int			type;			/* HF_KEEP, or a TensorType */
 	int			bits;
 	int			rows;
+	int			threads;
 	int			repeat;
 } BenchOptions;
 
@@ -52,6 +54,7 @@ typedef struct BenchText
 typedef struct Bench
 {
 	BenchOptions options;
+	EngineHost	host;
 	ModelFixture model;
 	Encoder		encoder;
 	BenchText  *texts;
@@ -107,6 +110,7 @@ read_options(int argc, char **argv, BenchOptions *options)
 	options->type = HF_KEEP;
 	options->bits = 16;
 	options->rows = ENCODER_ROWS;
+	options->threads = 1;
 	options->repeat = 3;
 	for (int i = 3; i < argc; i++)
 	{
@@ -122,6 +126,8 @@ read_options(int argc, char **argv, BenchOptions *options)
 			options->set = value;
 		else if (strncmp(argv[i], "rows=", 5) == 0)
 			options->rows = atoi(value);
+		else if (strncmp(argv[i], "threads=", 8) == 0)
+			options->threads = atoi(value);
 		else if (strncmp(argv[i], "repeat=", 7) == 0)
 			options->repeat = atoi(value);
 		else if (strncmp(argv[i], "write=", 6) == 0)
@@ -318,7 +324,7 @@ main(int argc, char **argv)
 	{
 		fprintf(stderr, "usage: embedding_bench MODEL TEXTS "
 				"[type=keep|f32|q8_0|...] [bits=16|8] [set=NAME] [rows=N] "
-				"[repeat=N] [write=FILE]\n");
+				"[threads=N] [repeat=N] [write=FILE]\n");
 		return 2;
 	}
 	if (bench.options.write != NULL)
@@ -333,9 +339,11 @@ main(int argc, char **argv)
 	open_model(&bench);
 	if (bench.model.image->hyper.output_length > 8192)
 		die(bench.options.model, "has vectors that are too long");
+	must(team_open(&bench.host.team, bench.options.threads, &engine_malloc,
+				   &status), &status);
 	must(encoder_open(&bench.encoder, bench.model.image, kernels,
 					  bench.options.bits, bench.options.rows,
-					  &bench.model.arena, NULL, &status), &status);
+					  &bench.model.arena, &bench.host, &status), &status);
 	run(&bench);				/* warm up */
 	best = run(&bench);
 	for (int i = 1; i < bench.options.repeat; i++)
@@ -345,11 +353,13 @@ main(int argc, char **argv)
 		best = seconds < best ? seconds : best;
 	}
 	printf("{\"texts\": %d, \"tokens\": %lld, \"set\": \"%s\", \"bits\": %d, "
+		   "\"threads\": %d, "
 		   "\"texts_per_second\": %.2f, \"tokens_per_second\": %.1f, "
 		   "\"checksum\": %.6f}\n",
 		   bench.n_texts, (long long) bench.n_tokens, kernels->name,
-		   bench.options.bits, bench.n_texts / best, bench.n_tokens / best,
+		   bench.options.bits, bench.options.threads, bench.n_texts / best, bench.n_tokens / best,
 		   bench.checksum);
+	team_close(bench.host.team);
 	model_fixture_close(&bench.model);
 	return 0;
 }

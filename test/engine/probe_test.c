@@ -66,8 +66,7 @@ bed_open(Bed *bed, const char *name)
 	folder_fixture_close(&folder);
 	engine_arena_init(&bed->arena, &engine_malloc, 0);
 	bed->asked = 0;
-	bed->host.interrupted = count_asks;
-	bed->host.arg = &bed->asked;
+	bed->host = (EngineHost) {count_asks, &bed->asked, NULL};
 	if (encoder_open(&bed->encoder, bed->model.image, kernels_select(NULL),
 					 16, N_IDS, &bed->arena, &bed->host,
 					 &status) != ENGINE_OK)

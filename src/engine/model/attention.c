@@ -23,9 +23,12 @@
 
 #include <string.h>
 
-/* Q, K, V of all rows, from one fused matrix or from three. */
-static EngineCode
-project(Pass *pass, const ImageLayer *layer, const Rows *input)
+/* Queries of a task that are worth reading its keys */
+#define ATTENTION_LEAST 16
+
+/* One matrix gave all: [q, k, v] of each row to their places. */
+static bool
+split_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
 {
 	TransformerScratch *scratch = pass->scratch;
 	const Hyper *hyper = pass->hyper;
@@ -33,27 +36,10 @@ project(Pass *pass, const ImageLayer *layer, const Rows *input)
 	size_t		k_width = (size_t) hyper->n_kv_heads * hyper->key_length;
 	size_t		v_width = (size_t) hyper->n_kv_heads * hyper->value_length;
 
-	ENGINE_TRY(pass_input(pass, input, pass->n_rows,
-						  hyper->embedding_length,
-						  matrix_is_quantised(&layer->attn_qkv) ||
-						  matrix_is_quantised(&layer->attn_q) ||
-						  matrix_is_quantised(&layer->attn_k) ||
-						  matrix_is_quantised(&layer->attn_v)));
-	if (layer->attn_qkv.offset == 0)
+	(void) thread;
+	for (int i = first; i < end; i++)
 	{
-		ENGINE_TRY(pass_project(pass, &layer->attn_q, &layer->attn_q_bias,
-								&scratch->query));
-		ENGINE_TRY(pass_project(pass, &layer->attn_k, &layer->attn_k_bias,
-								&scratch->key));
-		return pass_project(pass, &layer->attn_v, &layer->attn_v_bias,
-							&scratch->value);
-	}
-
-	ENGINE_TRY(pass_project(pass, &layer->attn_qkv, &layer->attn_qkv_bias,
-							&scratch->fused));
-	for (int i = 0; i < pass->n_rows; i++)
-	{
-		const float *fused = rows_at(&scratch->fused, i);
+		const float *fused = rows_at(&work->x, i);
 
 		memcpy(rows_at(&scratch->query, i), fused, q_width * sizeof(float));
 		memcpy(rows_at(&scratch->key, i), fused + q_width,
@@ -61,18 +47,56 @@ project(Pass *pass, const ImageLayer *layer, const Rows *input)
 		memcpy(rows_at(&scratch->value, i), fused + q_width + k_width,
 			   v_width * sizeof(float));
 	}
-	return ENGINE_OK;
+	return true;
+}
+
+/* Q, K, V of all rows, from one fused matrix or from three. */
+static EngineCode
+project(Pass *pass, const ImageLayer *layer, const Rows *input)
+{
+	TransformerScratch *scratch = pass->scratch;
+	const Product fused = {
+		&layer->attn_qkv, &layer->attn_qkv_bias, &scratch->fused
+	};
+	const Product separate[] = {
+		{&layer->attn_q, &layer->attn_q_bias, &scratch->query},
+		{&layer->attn_k, &layer->attn_k_bias, &scratch->key},
+		{&layer->attn_v, &layer->attn_v_bias, &scratch->value}
+	};
+
+	ENGINE_TRY(pass_input(pass, input, pass->n_rows,
+						  pass->hyper->embedding_length,
+						  matrix_is_quantised(&layer->attn_qkv) ||
+						  matrix_is_quantised(&layer->attn_q) ||
+						  matrix_is_quantised(&layer->attn_k) ||
+						  matrix_is_quantised(&layer->attn_v)));
+	if (layer->attn_qkv.offset == 0)
+		return pass_project(pass, separate, 3);
+
+	ENGINE_TRY(pass_project(pass, &fused, 1));
+	return pass_note(pass, (RowWork)
+					 {
+						 .run = split_rows, .n_rows = pass->n_rows,
+						 .x = scratch->fused
+					 });
+}
+
+/* Of each thread */
+static float *
+task_scratch(const TransformerScratch *scratch, int thread)
+{
+	return scratch->attention + (size_t) thread * scratch->attention_stride;
 }
 
 /* Per-head norm (Qwen3) and rotation of n_heads vectors of one row. */
 static void
 norm_and_rotate(Pass *pass, float *x, int n_heads, const ImageVector *norm,
-				int row)
+				int row, int thread)
 {
 	const Hyper *hyper = pass->hyper;
 	TransformerScratch *scratch = pass->scratch;
 	const float *weight = image_vector(pass->image, norm);
-	float	   *head_norm = scratch->attention;
+	float	   *head_norm = task_scratch(scratch, thread);
 	bool		local = layer_rotates_locally(hyper, pass->layer);
 	const Rows *cosine = local ? &scratch->local_cosine : &scratch->cosine;
 	const Rows *sine = local ? &scratch->local_sine : &scratch->sine;
@@ -92,6 +116,22 @@ norm_and_rotate(Pass *pass, float *x, int n_heads, const ImageVector *norm,
 								hyper->n_rot,
 								(RopeLayout) hyper->rope_layout);
 	}
+}
+
+static bool
+rotate_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
+{
+	const Hyper *hyper = pass->hyper;
+	const ImageLayer *layer = work->image_layer;
+
+	for (int i = first; i < end; i++)
+	{
+		norm_and_rotate(pass, rows_at(&work->x, i), hyper->n_heads,
+						&layer->attn_q_norm, i, thread);
+		norm_and_rotate(pass, rows_at(&work->y, i), hyper->n_kv_heads,
+						&layer->attn_k_norm, i, thread);
+	}
+	return true;
 }
 
 /*
@@ -140,19 +180,23 @@ rows_together(const Pass *pass, int first, int most)
 	return n;
 }
 
-static void
-store_rows(Pass *pass)
+static bool
+store_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
 {
 	int			n;
 
-	for (int first = 0; first < pass->n_rows; first += n)
+	(void) work;
+	(void) thread;
+	for (; first < end; first += n)
 	{
 		int			room = KV_PAGE_POSITIONS -
 			(int) (pass->rows[first].position % KV_PAGE_POSITIONS);
 
-		n = rows_together(pass, first, room);
+		n = rows_together(pass, first, room < end - first ? room :
+						  end - first);
 		store_page(pass, first, n);
 	}
+	return true;
 }
 
 /*
@@ -168,15 +212,14 @@ attention_store(Pass *pass, const ImageLayer *layer, const Rows *input)
 	int64_t		k_width = (int64_t) hyper->n_kv_heads * hyper->key_length;
 	int64_t		v_width = (int64_t) hyper->n_kv_heads * hyper->value_length;
 	int			n = pass->n_rows;
+	RowWork		work = {
+		.n_rows = n, .x = scratch->query, .y = scratch->key,
+		.image_layer = layer
+	};
 
 	ENGINE_TRY(project(pass, layer, input));
-	for (int i = 0; i < n; i++)
-	{
-		norm_and_rotate(pass, rows_at(&scratch->query, i), hyper->n_heads,
-						&layer->attn_q_norm, i);
-		norm_and_rotate(pass, rows_at(&scratch->key, i), hyper->n_kv_heads,
-						&layer->attn_k_norm, i);
-	}
+	work.run = rotate_rows;
+	ENGINE_TRY(pass_note(pass, work));
 	ENGINE_TRY(pass_probe(pass, PROBE_QUERY, &scratch->query, n, q_width));
 	ENGINE_TRY(pass_probe(pass, PROBE_KEY, &scratch->key, n, k_width));
 	ENGINE_TRY(pass_probe(pass, PROBE_VALUE, &scratch->value, n, v_width));
@@ -185,12 +228,13 @@ attention_store(Pass *pass, const ImageLayer *layer, const Rows *input)
 	ENGINE_TRY(pass_check_finite(pass, &scratch->key, n, k_width, "a key"));
 	ENGINE_TRY(pass_check_finite(pass, &scratch->value, n, v_width,
 								 "a value"));
-	store_rows(pass);
-	return ENGINE_OK;
+	work.run = store_rows;
+	ENGINE_TRY(pass_note(pass, work));
+	return pass_finish(pass);
 }
 
 static AttentionTask
-make_task(Pass *pass, int first, int n_queries, int kv_head)
+make_task(Pass *pass, int first, int n_queries, int kv_head, int thread)
 {
 	const Hyper *hyper = pass->hyper;
 	TransformerScratch *scratch = pass->scratch;
@@ -221,7 +265,7 @@ make_task(Pass *pass, int first, int n_queries, int kv_head)
 	task.softcap = hyper->attention_softcap;
 	task.causal = hyper->causal != 0;
 	task.window = layer_window(hyper, pass->layer);
-	task.scratch = scratch->attention;
+	task.scratch = task_scratch(scratch, thread);
 	return task;
 }
 
@@ -276,12 +320,56 @@ attention_show(Pass *pass, int head)
 		AttentionTask task;
 
 		n = rows_together(pass, first, ATTENTION_QUERIES);
-		task = make_task(pass, first, n, head / group);
+		task = make_task(pass, first, n, head / group, 0);
 		if (engine_interrupted(pass->transformer->host))
 			return engine_cancelled(pass->status);
 		ENGINE_TRY(show_task(pass, &task, first, head));
 	}
 	return ENGINE_OK;
+}
+
+/*
+ * A task is one kv head for up to so many neighbouring queries; the later
+ * ones, which see more keys, come first, so that threads end together.
+ */
+typedef struct AttentionItems
+{
+	Pass	   *pass;
+	int			queries;
+	int			n_chunks;		/* first rows of queries: scratch->chunks */
+} AttentionItems;
+
+static void
+attend_item(void *arg, int64_t item, int thread)
+{
+	const AttentionItems *items = arg;
+	Pass	   *pass = items->pass;
+	int			n_kv_heads = pass->hyper->n_kv_heads;
+	int			chunk = items->n_chunks - 1 - (int) (item / n_kv_heads);
+	int			first = pass->scratch->chunks[chunk];
+	AttentionTask task = make_task(pass, first,
+								   rows_together(pass, first, items->queries),
+								   (int) (item % n_kv_heads), thread);
+
+	pass->kernels->attention(&task);
+}
+
+/* Every row attends, with every head. */
+static EngineCode
+attend(Pass *pass)
+{
+	int			threads = team_threads(pass->scratch->team);
+	int64_t		n_kv_heads = pass->hyper->n_kv_heads;
+	AttentionItems items = {pass, ATTENTION_QUERIES, 0};
+
+	/* shorter chunks read the keys more often, but share out better */
+	while (threads > 1 && items.queries > ATTENTION_LEAST &&
+		   pass->n_rows * n_kv_heads < 4 * threads * items.queries)
+		items.queries /= 2;
+	for (int first = 0; first < pass->n_rows;
+		 first += rows_together(pass, first, items.queries))
+		pass->scratch->chunks[items.n_chunks++] = first;
+	return pass_run(pass, items.n_chunks * n_kv_heads, attend_item, &items);
 }
 
 /*
@@ -294,19 +382,11 @@ attention_attend(Pass *pass, const ImageLayer *layer)
 	TransformerScratch *scratch = pass->scratch;
 	const Hyper *hyper = pass->hyper;
 	int64_t		width = (int64_t) hyper->n_heads * hyper->value_length;
+	const Product output = {
+		&layer->attn_output, &layer->attn_output_bias, &scratch->added
+	};
 
-	for (int first = 0, n; first < pass->n_rows; first += n)
-	{
-		n = rows_together(pass, first, ATTENTION_QUERIES);
-		for (int kv_head = 0; kv_head < hyper->n_kv_heads; kv_head++)
-		{
-			AttentionTask task = make_task(pass, first, n, kv_head);
-
-			if (engine_interrupted(pass->transformer->host))
-				return engine_cancelled(pass->status);
-			pass->kernels->attention(&task);
-		}
-	}
+	ENGINE_TRY(attend(pass));
 	ENGINE_TRY(pass_probe(pass, PROBE_HEADS, &scratch->heads, pass->n_rows,
 						  width));
 	ENGINE_TRY(pass_check_finite(pass, &scratch->heads, pass->n_rows, width,
@@ -314,6 +394,5 @@ attention_attend(Pass *pass, const ImageLayer *layer)
 
 	ENGINE_TRY(pass_input(pass, &scratch->heads, pass->n_rows, width,
 						  matrix_is_quantised(&layer->attn_output)));
-	return pass_project(pass, &layer->attn_output, &layer->attn_output_bias,
-						&scratch->added);
+	return pass_project(pass, &output, 1);
 }

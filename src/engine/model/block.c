@@ -18,12 +18,36 @@
 
 /* Add a row of a table that is only looked up. */
 static void
-add_row(Pass *pass, const ImageMatrix *table, int64_t r, float *x)
+add_row(Pass *pass, const ImageMatrix *table, int64_t r, float *x, float *room)
 {
-	float	   *row = pass->scratch->normed.data;	/* not in use yet */
+	image_row(pass->image, table, r, room);
+	pass->kernels->add(x, room, pass->hyper->embedding_length);
+}
 
-	image_row(pass->image, table, r, row);
-	pass->kernels->add(x, row, pass->hyper->embedding_length);
+static bool
+embed_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
+{
+	const ImageHeader *image = pass->image;
+	const Hyper *hyper = pass->hyper;
+
+	(void) thread;
+	for (int i = first; i < end; i++)
+	{
+		const StepRow *row = &pass->rows[i];
+		float	   *x = rows_at(&work->x, i);
+		float	   *room = rows_at(&work->y, i);
+
+		image_row(image, &image->token_embd, row->token, x);
+		if (hyper->embedding_scale != 1.0f)
+			pass->kernels->scale(x, hyper->embedding_scale,
+								 hyper->embedding_length);
+		if (hyper->token_types > 0)
+			add_row(pass, &image->token_types,
+					row->type < hyper->token_types ? row->type : 0, x, room);
+		if (hyper->learned_positions)
+			add_row(pass, &image->position_embd, row->position, x, room);
+	}
+	return true;
 }
 
 /*
@@ -34,44 +58,42 @@ EngineCode
 block_embed(Pass *pass)
 {
 	const ImageHeader *image = pass->image;
-	const Hyper *hyper = pass->hyper;
 	Rows	   *residual = &pass->scratch->residual;
-	int64_t		d = hyper->embedding_length;
+	int			n = pass->n_rows;
 
-	for (int i = 0; i < pass->n_rows; i++)
-	{
-		float	   *x = rows_at(residual, i);
-		const StepRow *row = &pass->rows[i];
-
-		image_row(image, &image->token_embd, row->token, x);
-		if (hyper->embedding_scale != 1.0f)
-			pass->kernels->scale(x, hyper->embedding_scale, d);
-		if (hyper->token_types > 0)
-			add_row(pass, &image->token_types,
-					row->type < hyper->token_types ? row->type : 0, x);
-		if (hyper->learned_positions)
-			add_row(pass, &image->position_embd, row->position, x);
-	}
+	ENGINE_TRY(pass_note(pass, (RowWork)
+						 {
+							 .run = embed_rows, .n_rows = n, .x = *residual,
+							 .y = pass->scratch->normed
+						 }));
 	if (image->token_embd_norm.offset != 0)
-		pass_norm(pass, residual, pass->n_rows, &image->token_embd_norm,
-				  &image->token_embd_norm_bias, residual);
-	return pass_probe(pass, PROBE_EMBEDDING, residual, pass->n_rows, d);
+		ENGINE_TRY(pass_norm(pass, residual, n, &image->token_embd_norm,
+							 &image->token_embd_norm_bias, residual));
+	return pass_probe(pass, PROBE_EMBEDDING, residual, n,
+					  pass->hyper->embedding_length);
 }
 
 /*
  * What a sublayer reads: the residual stream after a norm, or as it is.  A
  * probe gets a copy then, as what it changes is for the sublayer alone.
  */
-static const Rows *
+static EngineCode
 sublayer_input(Pass *pass, const ImageVector *norm,
-			   const ImageVector *norm_bias, ProbeStage stage)
+			   const ImageVector *norm_bias, ProbeStage stage,
+			   const char *what, const Rows **input)
 {
 	TransformerScratch *s = pass->scratch;
+	int64_t		d = pass->hyper->embedding_length;
 
-	if (norm->offset == 0 && !pass_is_probed(pass, stage))
-		return &s->residual;
-	pass_norm(pass, &s->residual, pass->n_rows, norm, norm_bias, &s->normed);
-	return &s->normed;
+	*input = &s->residual;
+	if (norm->offset != 0 || pass_is_probed(pass, stage))
+	{
+		*input = &s->normed;
+		ENGINE_TRY(pass_norm(pass, &s->residual, pass->n_rows, norm,
+							 norm_bias, &s->normed));
+	}
+	ENGINE_TRY(pass_probe(pass, stage, *input, pass->n_rows, d));
+	return pass_check_finite(pass, *input, pass->n_rows, d, what);
 }
 
 /* The first half: queries, keys and values of all rows. */
@@ -79,14 +101,21 @@ EngineCode
 block_store(Pass *pass)
 {
 	const ImageLayer *layer = image_layer(pass->image, pass->layer);
-	int64_t		d = pass->hyper->embedding_length;
-	const Rows *input = sublayer_input(pass, &layer->attn_norm,
-									   &layer->attn_norm_bias,
-									   PROBE_ATTN_NORM);
+	const Rows *input;
 
-	ENGINE_TRY(pass_probe(pass, PROBE_ATTN_NORM, input, pass->n_rows, d));
-	ENGINE_TRY(pass_check_finite(pass, input, pass->n_rows, d, "the input"));
+	ENGINE_TRY(sublayer_input(pass, &layer->attn_norm, &layer->attn_norm_bias,
+							  PROBE_ATTN_NORM, "the input", &input));
 	return attention_store(pass, layer, input);
+}
+
+static bool
+add_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
+{
+	(void) thread;
+	for (int i = first; i < end; i++)
+		pass->kernels->add(rows_at(&work->x, i), rows_at(&work->y, i),
+						   work->columns);
+	return true;
 }
 
 /* residual += what a sublayer computed, with a norm on either side */
@@ -97,17 +126,20 @@ add_to_residual(Pass *pass, const ImageVector *norm,
 {
 	TransformerScratch *s = pass->scratch;
 	int64_t		d = pass->hyper->embedding_length;
+	int			n = pass->n_rows;
 
 	if (norm->offset != 0 && !pass->hyper->post_norm)
-		pass_norm(pass, &s->added, pass->n_rows, norm, norm_bias, &s->added);
-	ENGINE_TRY(pass_probe(pass, added, &s->added, pass->n_rows, d));
-	for (int i = 0; i < pass->n_rows; i++)
-		pass->kernels->add(rows_at(&s->residual, i), rows_at(&s->added, i),
-						   d);
+		ENGINE_TRY(pass_norm(pass, &s->added, n, norm, norm_bias, &s->added));
+	ENGINE_TRY(pass_probe(pass, added, &s->added, n, d));
+	ENGINE_TRY(pass_note(pass, (RowWork)
+						 {
+							 .run = add_rows, .n_rows = n, .x = s->residual,
+							 .y = s->added, .columns = d
+						 }));
 	if (pass->hyper->post_norm)
-		pass_norm(pass, &s->residual, pass->n_rows, norm, norm_bias,
-				  &s->residual);
-	return pass_probe(pass, result, &s->residual, pass->n_rows, d);
+		ENGINE_TRY(pass_norm(pass, &s->residual, n, norm, norm_bias,
+							 &s->residual));
+	return pass_probe(pass, result, &s->residual, n, d);
 }
 
 /* The second half: attention and feed-forward. */
@@ -115,7 +147,6 @@ EngineCode
 block_attend(Pass *pass)
 {
 	const ImageLayer *layer = image_layer(pass->image, pass->layer);
-	int64_t		d = pass->hyper->embedding_length;
 	const Rows *input;
 
 	ENGINE_TRY(attention_attend(pass, layer));
@@ -123,11 +154,8 @@ block_attend(Pass *pass)
 							   &layer->attn_post_norm_bias, PROBE_ATTN_ADDED,
 							   PROBE_MIDDLE));
 
-	input = sublayer_input(pass, &layer->ffn_norm, &layer->ffn_norm_bias,
-						   PROBE_FFN_NORM);
-	ENGINE_TRY(pass_probe(pass, PROBE_FFN_NORM, input, pass->n_rows, d));
-	ENGINE_TRY(pass_check_finite(pass, input, pass->n_rows, d,
-								 "the residual stream"));
+	ENGINE_TRY(sublayer_input(pass, &layer->ffn_norm, &layer->ffn_norm_bias,
+							  PROBE_FFN_NORM, "the residual stream", &input));
 	ENGINE_TRY(feed_forward(pass, layer, input));
 	return add_to_residual(pass, &layer->ffn_post_norm,
 						   &layer->ffn_post_norm_bias, PROBE_FFN_ADDED,

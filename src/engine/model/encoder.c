@@ -160,8 +160,9 @@ finish_rows(Pass *pass)
 	int64_t		d = pass->hyper->embedding_length;
 
 	if (image->output_norm.offset != 0)
-		pass_norm(pass, residual, pass->n_rows, &image->output_norm,
-				  &image->output_norm_bias, residual);
+		ENGINE_TRY(pass_norm(pass, residual, pass->n_rows,
+							 &image->output_norm, &image->output_norm_bias,
+							 residual));
 	ENGINE_TRY(pass_probe(pass, PROBE_FINAL_NORM, residual, pass->n_rows, d));
 	return pass_check_finite(pass, residual, pass->n_rows, d,
 							 "a hidden state");
@@ -176,6 +177,7 @@ each_chunk(Pass *pass, const EncoderScratch *s, int64_t n,
 	{
 		view_rows(pass, s, first, n);
 		ENGINE_TRY(work(pass));
+		ENGINE_TRY(pass_finish(pass));
 	}
 	return ENGINE_OK;
 }
@@ -184,7 +186,7 @@ static EngineCode
 store_rows(Pass *pass)
 {
 	if (pass->hyper->n_rot > 0)
-		rope_tables(pass);
+		ENGINE_TRY(rope_tables(pass));
 	return block_store(pass);
 }
 

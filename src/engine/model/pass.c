@@ -3,11 +3,6 @@
  * pass.c
  *	  What the files of the forward pass share.
  *
- * A product is cut into work items of some million multiplications, between
- * which the host is asked whether to go on: a layer of a large model takes
- * longer than a user should wait for Ctrl-C.  Items are ranges of panels, so
- * results do not depend on the cut.
- *
  *-------------------------------------------------------------------------
  */
 #include "base/border.h"
@@ -41,28 +36,41 @@ pass_open(Pass *pass, Transformer *transformer, KvSequence *const *sequences,
 	pass->status = status;
 }
 
+static bool
+check_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
+{
+	(void) thread;
+	for (int i = first; i < end; i++)
+		if (!pass->kernels->finite(rows_at(&work->x, i), work->columns))
+			return false;
+	return true;
+}
+
 EngineCode
 pass_check_finite(Pass *pass, const Rows *rows, int n_rows, int64_t columns,
 				  const char *what)
 {
-	for (int i = 0; i < n_rows; i++)
-	{
-		if (pass->kernels->finite(rows_at(rows, i), columns))
-			continue;
-		if (pass->layer < 0)
-			engine_fail(pass->status, ENGINE_NOT_FINITE,
-						"%s became infinite or NaN", what);
-		else
-			engine_fail(pass->status, ENGINE_NOT_FINITE,
-						"%s of layer %d became infinite or NaN",
-						what, pass->layer);
-		engine_detail(pass->status,
-					  pass->probe == NULL ?
-					  "The model's weights are damaged, or too large for its arithmetic." :
-					  "The model's weights, or numbers of an experiment, are too large for its arithmetic, or damaged.");
-		return ENGINE_NOT_FINITE;
-	}
-	return ENGINE_OK;
+	return pass_note(pass, (RowWork)
+					 {
+						 .run = check_rows, .n_rows = n_rows, .x = *rows,
+						 .columns = columns, .what = what
+					 });
+}
+
+static bool
+quantise_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
+{
+	Activations *inputs = &pass->scratch->inputs;
+
+	(void) thread;
+	for (int i = first; i < end; i++)
+		pass->kernels->quantise(rows_at(&work->x, i), work->columns,
+								inputs->bits,
+								inputs->hi + i * inputs->plane_stride,
+								inputs->lo + i * inputs->plane_stride,
+								inputs->d + i * inputs->group_stride,
+								inputs->sums + 2 * i * inputs->group_stride);
+	return true;
 }
 
 EngineCode
@@ -76,18 +84,11 @@ pass_input(Pass *pass, const Rows *rows, int n_rows, int64_t k, bool quantise)
 	inputs->x_stride = rows->stride;
 	if (!quantise)
 		return ENGINE_OK;
-
-	for (int i = 0; i < n_rows; i++)
-	{
-		if ((i & 15) == 15 && engine_interrupted(pass->transformer->host))
-			return engine_cancelled(pass->status);
-		pass->kernels->quantise(rows_at(rows, i), k, inputs->bits,
-								inputs->hi + i * inputs->plane_stride,
-								inputs->lo + i * inputs->plane_stride,
-								inputs->d + i * inputs->group_stride,
-								inputs->sums + 2 * i * inputs->group_stride);
-	}
-	return ENGINE_OK;
+	return pass_note(pass, (RowWork)
+					 {
+						 .run = quantise_rows, .n_rows = n_rows, .x = *rows,
+						 .columns = k
+					 });
 }
 
 bool
@@ -97,67 +98,39 @@ matrix_is_quantised(const ImageMatrix *matrix)
 		tensor_type(matrix->type)->block_values > 1;
 }
 
-/* While the outputs of these panels are still in a near cache */
-static void
-add_bias(Pass *pass, const ImageVector *bias, int64_t panel_begin,
-		 int64_t panel_end, const Rows *out)
+static bool
+norm_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
 {
-	int64_t		begin = panel_begin * PANEL_ROWS;
-	int64_t		end = panel_end * PANEL_ROWS;
-	const float *values = image_vector(pass->image, bias);
+	const Hyper *hyper = pass->hyper;
+	int64_t		d = hyper->embedding_length;
+	const float *w = image_vector(pass->image, work->weight);
+	const float *b = image_vector(pass->image, work->bias);
 
-	end = end < bias->n ? end : bias->n;
-	for (int i = 0; i < pass->scratch->inputs.n_rows; i++)
-		pass->kernels->add(rows_at(out, i) + begin, values + begin,
-						   end - begin);
+	(void) thread;
+	for (int i = first; i < end; i++)
+	{
+		const float *x = rows_at(&work->x, i);
+		float	   *y = rows_at(&work->y, i);
+
+		if (w == NULL)
+			memcpy(y, x, work->x.stride * sizeof(float));
+		else if (hyper->norm == NORM_RMS)
+			pass->kernels->rms_norm(x, w, hyper->norm_epsilon, y, d);
+		else
+			pass->kernels->layer_norm(x, w, b, hyper->norm_epsilon, y, d);
+	}
+	return true;
 }
 
 EngineCode
-pass_project(Pass *pass, const ImageMatrix *matrix, const ImageVector *bias,
-			 const Rows *out)
-{
-	const Activations *inputs = &pass->scratch->inputs;
-	PackedMatrix weights = image_matrix(pass->image, matrix);
-	int64_t		n_panels = (matrix->n + PANEL_ROWS - 1) / PANEL_ROWS;
-	int64_t		item = pass->kernels->work_item /
-		(PANEL_ROWS * matrix->k * (int64_t) inputs->n_rows);
-
-	if (item < 1)
-		item = 1;
-	for (int64_t begin = 0; begin < n_panels; begin += item)
-	{
-		int64_t		end = begin + item < n_panels ? begin + item : n_panels;
-
-		if (engine_interrupted(pass->transformer->host))
-			return engine_cancelled(pass->status);
-		pass->kernels->matmul(&weights, begin, end, inputs, out->data,
-							  out->stride);
-		if (bias != NULL && bias->offset != 0)
-			add_bias(pass, bias, begin, end, out);
-	}
-	return ENGINE_OK;
-}
-
-void
 pass_norm(Pass *pass, const Rows *x, int n_rows, const ImageVector *weight,
 		  const ImageVector *bias, const Rows *y)
 {
-	const Hyper *hyper = pass->hyper;
-	const float *w = image_vector(pass->image, weight);
-	const float *b = image_vector(pass->image, bias);
-
-	for (int i = 0; i < n_rows; i++)
-	{
-		if (w == NULL)
-			memcpy(rows_at(y, i), rows_at(x, i), x->stride * sizeof(float));
-		else if (hyper->norm == NORM_RMS)
-			pass->kernels->rms_norm(rows_at(x, i), w, hyper->norm_epsilon,
-									rows_at(y, i), hyper->embedding_length);
-		else
-			pass->kernels->layer_norm(rows_at(x, i), w, b,
-									  hyper->norm_epsilon, rows_at(y, i),
-									  hyper->embedding_length);
-	}
+	return pass_note(pass, (RowWork)
+					 {
+						 .run = norm_rows, .n_rows = n_rows, .x = *x, .y = *y,
+						 .weight = weight, .bias = bias
+					 });
 }
 
 bool
@@ -177,6 +150,7 @@ pass_probe(Pass *pass, ProbeStage stage, const Rows *rows, int n_rows,
 
 	if (!pass_is_probed(pass, stage))
 		return ENGINE_OK;
+	ENGINE_TRY(pass_finish(pass));
 	event.stage = stage;
 	event.layer = pass->layer;
 	event.head = -1;

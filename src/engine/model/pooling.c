@@ -54,16 +54,18 @@ apply_layer(Pass *pass, PoolingScratch *scratch, const ImageMatrix *matrix,
 			const ImageVector *bias)
 {
 	Rows		swap = scratch->vector;
+	const Product product = {matrix, bias, &scratch->next};
 
 	if (matrix->offset == 0)
 		return ENGINE_OK;
 	ENGINE_TRY(pass_input(pass, &scratch->vector, 1, matrix->k,
 						  matrix_is_quantised(matrix)));
-	ENGINE_TRY(pass_project(pass, matrix, bias, &scratch->next));
+	ENGINE_TRY(pass_project(pass, &product, 1));
 	scratch->vector = scratch->next;
 	scratch->next = swap;
-	return pass_check_finite(pass, &scratch->vector, 1, matrix->n,
-							 "an output of a layer after pooling");
+	ENGINE_TRY(pass_check_finite(pass, &scratch->vector, 1, matrix->n,
+								 "an output of a layer after pooling"));
+	return pass_finish(pass);
 }
 
 /* x = tanh(x): the softcap with a cap of 1 */
@@ -121,8 +123,8 @@ classify(Pass *pass, PoolingScratch *scratch)
 							   &image->cls_bias));
 		activate(pass, scratch->vector.data);
 		if (image->cls_norm.offset != 0)
-			pass_norm(pass, &scratch->vector, 1, &image->cls_norm,
-					  &image->cls_norm_bias, &scratch->vector);
+			ENGINE_TRY(pass_norm(pass, &scratch->vector, 1, &image->cls_norm,
+								 &image->cls_norm_bias, &scratch->vector));
 	}
 	return apply_layer(pass, scratch, &image->cls_output,
 					   &image->cls_output_bias);

@@ -15,44 +15,55 @@
 #include "base/math64.h"
 #include "model/pass.h"
 
-/* divisor may be NULL */
+/* One row; divisor may be NULL. */
 static void
-fill_tables(Pass *pass, const double *frequency, const double *divisor,
-			double magnitude, const Rows *cosines, const Rows *sines)
+fill_row(const Hyper *hyper, double position, const double *frequency,
+		 const double *divisor, double magnitude, float *cosine, float *sine)
 {
-	for (int i = 0; i < pass->n_rows; i++)
+	for (int pair = 0; pair < hyper->n_rot / 2; pair++)
 	{
-		float	   *cosine = rows_at(cosines, i);
-		float	   *sine = rows_at(sines, i);
-		double		position = (double) pass->rows[i].position;
+		double		angle = position * frequency[pair];
+		double		s,
+					c;
 
-		for (int pair = 0; pair < pass->hyper->n_rot / 2; pair++)
-		{
-			double		angle = position * frequency[pair];
-			double		s,
-						c;
-
-			if (divisor != NULL)
-				angle /= divisor[pair];
-			math_sincos(angle, &s, &c);
-			cosine[pair] = (float) (c * magnitude);
-			sine[pair] = (float) (s * magnitude);
-		}
+		if (divisor != NULL)
+			angle /= divisor[pair];
+		math_sincos(angle, &s, &c);
+		cosine[pair] = (float) (c * magnitude);
+		sine[pair] = (float) (s * magnitude);
 	}
 }
 
-void
-rope_tables(Pass *pass)
+static bool
+fill_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
 {
 	const ImageHeader *image = pass->image;
-	TransformerScratch *scratch = pass->scratch;
+	const Hyper *hyper = pass->hyper;
+	TransformerScratch *s = pass->scratch;
+	const double *frequency = image_at(image, image->rope_frequency);
+	const double *divisor = image_at(image, image->rope_divisor);
 	const double *local = image_at(image, image->rope_local_frequency);
 
-	fill_tables(pass, image_at(image, image->rope_frequency),
-				image_at(image, image->rope_divisor),
-				pass->hyper->rope_magnitude, &scratch->cosine,
-				&scratch->sine);
-	if (local != NULL)
-		fill_tables(pass, local, NULL, 1, &scratch->local_cosine,
-					&scratch->local_sine);
+	(void) work;
+	(void) thread;
+	for (int i = first; i < end; i++)
+	{
+		double		position = (double) pass->rows[i].position;
+
+		fill_row(hyper, position, frequency, divisor, hyper->rope_magnitude,
+				 rows_at(&s->cosine, i), rows_at(&s->sine, i));
+		if (local != NULL)
+			fill_row(hyper, position, local, NULL, 1,
+					 rows_at(&s->local_cosine, i), rows_at(&s->local_sine, i));
+	}
+	return true;
+}
+
+EngineCode
+rope_tables(Pass *pass)
+{
+	return pass_note(pass, (RowWork)
+					 {
+						 .run = fill_rows, .n_rows = pass->n_rows
+					 });
 }

@@ -101,6 +101,25 @@ open_rows(TransformerScratch *s, const Hyper *hyper, const ImageHeader *image,
 	return ENGINE_OK;
 }
 
+/* Scratch of an attention task, for each thread */
+static EngineCode
+open_attention(TransformerScratch *s, const Hyper *hyper, EngineArena *arena,
+			   EngineStatus *status)
+{
+	size_t		floats = attention_scratch(hyper->key_length,
+										   hyper->value_length,
+										   hyper->n_heads / hyper->n_kv_heads,
+										   ATTENTION_QUERIES);
+
+	/* one head's norm borrows it as well */
+	if (floats < (size_t) hyper->key_length + 16)
+		floats = (size_t) hyper->key_length + 16;
+	s->attention_stride = (floats + 15) & ~(size_t) 15;
+	s->attention = engine_alloc(arena, team_threads(s->team),
+								s->attention_stride * sizeof(float), status);
+	return s->attention == NULL ? status->code : ENGINE_OK;
+}
+
 EngineCode
 transformer_open(Transformer *transformer, const ImageHeader *image,
 				 const KernelSet *kernels, int bits, int max_rows,
@@ -109,10 +128,6 @@ transformer_open(Transformer *transformer, const ImageHeader *image,
 {
 	const Hyper *hyper = &image->hyper;
 	int64_t		widest = widest_input(hyper);
-	size_t		task = attention_scratch(hyper->key_length,
-										 hyper->value_length,
-										 hyper->n_heads / hyper->n_kv_heads,
-										 ATTENTION_QUERIES);
 	TransformerScratch *s = engine_alloc(arena, 1, sizeof(*s), status);
 
 	if (s == NULL)
@@ -126,15 +141,14 @@ transformer_open(Transformer *transformer, const ImageHeader *image,
 	transformer->scratch = s;
 	transformer->host = host;
 
-	/* one head's norm borrows it as well */
-	if (task < (size_t) hyper->key_length + 16)
-		task = (size_t) hyper->key_length + 16;
 	s->arena = arena;
+	s->team = host == NULL ? NULL : host->team;
 	s->rows = engine_alloc(arena, max_rows, sizeof(StepRow), status);
+	s->chunks = engine_alloc(arena, max_rows, sizeof(int32_t), status);
 	s->logit_rows = engine_alloc(arena, max_outputs, sizeof(float *), status);
-	s->attention = engine_alloc(arena, task, sizeof(float), status);
-	if (s->rows == NULL || s->logit_rows == NULL || s->attention == NULL)
+	if (s->rows == NULL || s->chunks == NULL || s->logit_rows == NULL)
 		return status->code;
+	ENGINE_TRY(open_attention(s, hyper, arena, status));
 	ENGINE_TRY(open_inputs(&s->inputs, max_rows, widest, bits, arena,
 						   status));
 	return open_rows(s, hyper, image, max_rows, max_outputs, arena, status);
@@ -206,6 +220,16 @@ narrow_to_outputs(Pass *pass)
 	pass->n_rows = kept;
 }
 
+static bool
+cap_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
+{
+	(void) thread;
+	for (int i = first; i < end; i++)
+		pass->kernels->softcap(rows_at(&work->x, i),
+							   pass->hyper->final_softcap, work->columns);
+	return true;
+}
+
 /* The first n rows of s->output, with the final norm, to logits. */
 static EngineCode
 unembed_normed(Pass *pass, int n)
@@ -214,23 +238,26 @@ unembed_normed(Pass *pass, int n)
 	const ImageHeader *image = pass->image;
 	const Hyper *hyper = pass->hyper;
 	int64_t		d = hyper->embedding_length;
+	const Product output = {&image->output, &image->output_bias, &s->logits};
 
 	ENGINE_TRY(pass_check_finite(pass, &s->output, n, d,
 								 "the last residual"));
 	ENGINE_TRY(pass_input(pass, &s->output, n, d,
 						  matrix_is_quantised(&image->output)));
-	ENGINE_TRY(pass_project(pass, &image->output, &image->output_bias,
-							&s->logits));
-	for (int i = 0; i < n && hyper->final_softcap > 0; i++)
-		pass->kernels->softcap(rows_at(&s->logits, i), hyper->final_softcap,
-							   hyper->vocabulary);
+	ENGINE_TRY(pass_project(pass, &output, 1));
+	if (hyper->final_softcap > 0)
+		ENGINE_TRY(pass_note(pass, (RowWork)
+							 {
+								 .run = cap_rows, .n_rows = n, .x = s->logits,
+								 .columns = hyper->vocabulary
+							 }));
 	ENGINE_TRY(pass_probe(pass, PROBE_LOGITS, &s->logits, n,
 						  hyper->vocabulary));
 	ENGINE_TRY(pass_check_finite(pass, &s->logits, n, hyper->vocabulary,
 								 "a logit"));
 	for (int i = 0; i < n; i++)
 		s->logit_rows[i] = rows_at(&s->logits, i);
-	return ENGINE_OK;
+	return pass_finish(pass);
 }
 
 /* Final norm and unembedding of the rows that asked for logits. */
@@ -241,6 +268,7 @@ unembed(Pass *pass)
 	const ImageHeader *image = pass->image;
 	int			n = 0;
 
+	ENGINE_TRY(pass_finish(pass));
 	for (int i = 0; i < pass->n_rows; i++)
 		if (pass->rows[i].output)
 			memcpy(rows_at(&s->output, n++), rows_at(&s->residual, i),
@@ -249,8 +277,8 @@ unembed(Pass *pass)
 		return ENGINE_OK;
 
 	pass->layer = -1;
-	pass_norm(pass, &s->output, n, &image->output_norm,
-			  &image->output_norm_bias, &s->output);
+	ENGINE_TRY(pass_norm(pass, &s->output, n, &image->output_norm,
+						 &image->output_norm_bias, &s->output));
 	ENGINE_TRY(pass_probe(pass, PROBE_FINAL_NORM, &s->output, n,
 						  pass->hyper->embedding_length));
 	return unembed_normed(pass, n);
@@ -263,7 +291,7 @@ forward(Pass *pass)
 
 	ENGINE_TRY(block_embed(pass));
 	if (pass->hyper->n_rot > 0)
-		rope_tables(pass);
+		ENGINE_TRY(rope_tables(pass));
 	for (pass->layer = 0; pass->layer < n_layers; pass->layer++)
 	{
 		ENGINE_TRY(block_store(pass));
@@ -328,10 +356,11 @@ transformer_unembed(Transformer *transformer, const float *rows,
 		memcpy(rows_at(&s->output, i), rows + (size_t) i * stride,
 			   (size_t) image->hyper.embedding_length * sizeof(float));
 	saved = kernels_enter();
-	if (!normed)
+	code = normed ? ENGINE_OK :
 		pass_norm(&pass, &s->output, n_rows, &image->output_norm,
 				  &image->output_norm_bias, &s->output);
-	code = unembed_normed(&pass, n_rows);
+	if (code == ENGINE_OK)
+		code = unembed_normed(&pass, n_rows);
 	kernels_leave(saved);
 	*logits = s->logit_rows;
 	return code;

@@ -13,6 +13,7 @@
 
 #include "serving/ring.h"
 #include "serving/usage.h"
+#include "serving/worker.h"
 #include "settings.h"
 #include "weights/cache.h"
 
@@ -29,5 +30,6 @@ _PG_init(void)
 		weights_init();
 		ring_init();
 		usage_init();
+		workers_init();
 	}
 }

@@ -1,0 +1,85 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_pace.c
+ *	  How much of a prompt a step takes while others generate.
+ *
+ * Sequences that generate shall hardly notice that another one reads a long
+ * prompt: a step with rows of it may take PACE_STRETCH times as long as one
+ * without.  Both are measured all the time: steps without such rows by how
+ * many sequences generate, and what each row of a prompt adds.  More
+ * sequences make longer steps, so that prompts get more rows.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "postgres.h"
+
+#include "compat.h"
+
+#include "serving/worker_state.h"
+
+#define PACE_STRETCH 2.2
+#define PACE_MOST 64
+
+/* How far one measurement moves an estimate. */
+#define PACE_WEIGHT 0.125
+
+/* A step that took longer was interrupted by something else. */
+#define PACE_OUTLIER 2.0
+
+static void
+learn(double *estimate, double seconds)
+{
+	if (*estimate == 0)
+		*estimate = seconds;
+	else
+		*estimate += PACE_WEIGHT *
+			(Min(seconds, PACE_OUTLIER * *estimate) - *estimate);
+}
+
+static int
+pace_class(int generating)
+{
+	return Min(generating / 4, PACE_CLASSES - 1);
+}
+
+/* Of the nearest class that is known, smaller ones first; 0: none is. */
+static double
+alone(const Pace *pace, int generating)
+{
+	int			class = pace_class(generating);
+
+	for (int i = class; i >= 0; i--)
+		if (pace->alone[i] > 0)
+			return pace->alone[i];
+	for (int i = class + 1; i < PACE_CLASSES; i++)
+		if (pace->alone[i] > 0)
+			return pace->alone[i];
+	return 0;
+}
+
+void
+pace_note(Pace *pace, const BatchStep *step, double seconds)
+{
+	int			generating = step->rows - step->prompt_rows;
+	double		base = alone(pace, generating);
+
+	if (generating == 0)
+		return;
+	if (step->prompt_rows == 0)
+		learn(&pace->alone[pace_class(generating)], seconds);
+	else if (base > 0)
+		learn(&pace->row,
+			  Max(seconds - base, 0.01 * base) / step->prompt_rows);
+}
+
+int
+pace_rows(const Pace *pace, int generating)
+{
+	double		base = alone(pace, generating);
+	double		rows;
+
+	if (base == 0 || pace->row == 0)
+		return BATCH_PROMPT_ROWS;
+	rows = (PACE_STRETCH - 1) * base / pace->row;
+	return (int) Max(1, Min(rows, PACE_MOST));
+}

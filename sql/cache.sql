@@ -44,7 +44,9 @@ SELECT llm.evict('cache_c');
 SELECT * FROM cached('cache_a');
 SELECT llm.evict('absent');
 
--- a cursor over a stream holds a pin while it is open
+-- a cursor over a stream holds a pin while it is open (and its place at a
+-- worker another one: test/t/090_serving.pl)
+SET llm.execution = 'backend';
 BEGIN;
 DECLARE tokens CURSOR FOR SELECT * FROM llm.generate_stream('cache_b', 'Once', '{"max_tokens": 5, "ignore_eos": true}');
 FETCH 1 FROM tokens \gset
@@ -72,6 +74,7 @@ END $$;
 SELECT pins FROM cached('cache_b');
 SELECT count(*) FROM (SELECT * FROM llm.generate_stream('cache_b', 'Once', '{"max_tokens": 5, "ignore_eos": true}') LIMIT 2) x;
 SELECT pins FROM cached('cache_b');
+RESET llm.execution;
 SELECT llm.evict('cache_b');
 
 SELECT llm.preload('absent');

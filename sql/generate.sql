@@ -96,7 +96,7 @@ FROM llm.completion('gen', 'the', '{"temperature": 1, "max_tokens": 20}') AS c;
 
 -- ends: stop texts, end tokens, length
 \set eos '{"logit_bias": {"2": 100}, "max_tokens": 5}'
-SELECT c->>'text' AS text, c->>'finish_reason' AS finish_reason, c->'usage' AS usage
+SELECT c->>'text' AS text, c->>'finish_reason' AS finish_reason, (c->'usage') - 'cached_tokens' AS usage
 FROM llm.completion('gen', 'the', :'eos') AS c;
 SELECT count(*) FROM llm.generate_stream('gen', 'the', :'eos');
 SELECT c->>'finish_reason' AS finish_reason, c->'usage'->'completion_tokens' AS tokens
@@ -132,9 +132,9 @@ SELECT (llm.completion('gen', '<|im_end|>', '{"max_tokens": 1}')
 
 -- the context: 512 tokens
 SELECT llm.generate('gen', repeat('a', 513));
-SELECT c->>'finish_reason' AS finish_reason, c->'usage' AS usage
+SELECT c->>'finish_reason' AS finish_reason, (c->'usage') - 'cached_tokens' AS usage
 FROM llm.completion('gen', repeat('a', 510), '{"max_tokens": 100}') AS c;
-SELECT (llm.completion('gen', repeat('a', 600), o::jsonb)->'usage') AS usage
+SELECT (llm.completion('gen', repeat('a', 600), o::jsonb)->'usage') - 'cached_tokens' AS usage
 FROM unnest(ARRAY['{"truncate": "start"}', '{"truncate": "end", "max_tokens": 3}',
 	'{"truncate": "start", "max_tokens": 500}', '{"truncate": "end", "add_special": true}']) AS o;
 SELECT llm.generate('gen', repeat('b', 300) || repeat('a', 509), '{"truncate": "start", "max_tokens": 3}') =
@@ -147,12 +147,12 @@ SELECT count(*) FROM llm.next_token('gen', repeat('a', 513));
 SET llm.max_context = 16;
 SELECT llm.generate('gen', repeat('a', 17));
 SELECT llm.generate('gen', 'a', '{"max_tokens": 17}');
-SELECT llm.completion('gen', repeat('a', 15))->'usage' AS usage;
+SELECT (llm.completion('gen', repeat('a', 15))->'usage') - 'cached_tokens' AS usage;
 RESET llm.max_context;
 SET llm.max_tokens_per_call = 20;
 SELECT llm.generate('gen', repeat('a', 20));
 SELECT llm.generate('gen', 'a', '{"max_tokens": 21}');
-SELECT llm.completion('gen', repeat('a', 15))->'usage' AS usage;
+SELECT (llm.completion('gen', repeat('a', 15))->'usage') - 'cached_tokens' AS usage;
 SELECT count(*) FROM llm.generate_batch('gen', '{a,b,c}', '{"max_tokens": 6}');
 SELECT count(*) FROM llm.generate_batch('gen', '{a,b,c}', '{"max_tokens": 5}');
 RESET llm.max_tokens_per_call;

@@ -154,7 +154,10 @@ finish(Generation *generation, Output *output, FinishReason reason)
 					text_stream_finish(&output->stream, &status), &status);
 	append_text(output);
 	output->finish = reason;
-	generation_stop(output);
+	if (output->call != NULL)
+		generation_served_finish(output);
+	else
+		generation_local_stop(output);
 }
 
 void
@@ -201,13 +204,6 @@ generation_start(Generation *generation, Output *output, bool wait)
 	}
 	MemoryContextSwitchTo(old);
 	return output->started;
-}
-
-bool
-generation_ready(const Output *output)
-{
-	return served_ready(output->call,
-						(int) (output->max_history - output->n_history));
 }
 
 void

@@ -19,6 +19,9 @@
 
 #include "functions/generation_ways.h"
 
+/* More than there can be: wakes the session at the end only. */
+#define ALL_TOKENS PG_INT32_MAX
+
 bool
 generation_served_start(Generation *generation, Output *output, bool wait)
 {
@@ -53,20 +56,32 @@ generation_served_stop(Output *output)
 	served_end(call);
 }
 
-/* How many tokens to sleep for. */
-static int
-enough(const Generation *generation, const Output *output)
+/*
+ * The worker has found the same end.  Waiting for it to say so lets this
+ * session be the one that gives the place back, at once.
+ */
+void
+generation_served_finish(Output *output)
 {
-	if (generation->stream || output_tokens(output) == 0)
-		return 1;
-	return (int) (output->max_history - output->n_history);
+	const ServedToken *more;
+
+	(void) served_tokens(output->call, 1, &more);
+	generation_served_stop(output);
+}
+
+bool
+generation_ready(const Output *output)
+{
+	return served_ready(output->call, ALL_TOKENS);
 }
 
 /* False: the stream was taken back. */
 static bool
 take_tokens(Generation *generation, Output *output)
 {
-	output->n_ready = served_tokens(output->call, enough(generation, output),
+	bool		one = generation->stream || output_tokens(output) == 0;
+
+	output->n_ready = served_tokens(output->call, one ? 1 : ALL_TOKENS,
 									&output->ready);
 	if (output->n_ready < 0)
 	{

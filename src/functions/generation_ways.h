@@ -32,5 +32,6 @@ extern bool generation_served_start(Generation *generation, Output *output,
 extern void generation_served_advance(Generation *generation,
 									  Output *output);
 extern void generation_served_stop(Output *output);
+extern void generation_served_finish(Output *output);
 
 #endif							/* LLM_GENERATION_WAYS_H */

@@ -221,6 +221,11 @@ demo:
 demo-stop:
 	scripts/demo stop
 
+# Sessions that disturb each other, for SOAK_SECONDS
+SOAK_SECONDS ?= 300
+soak:
+	scripts/soak $(SOAK_SECONDS)
+
 matrix:
 	scripts/matrix
 
@@ -241,6 +246,8 @@ help:
 	@echo 'make installcheck regression, isolation and TAP on a running server'
 	@echo 'make unit         unit tests of the engine, plain and sanitised'
 	@echo 'make bench        speed, beside that of llama.cpp, and of many sessions'
+	@echo 'make soak         200 sessions for SOAK_SECONDS ($(SOAK_SECONDS)):'
+	@echo '                  every result compared, nothing lost or left'
 	@echo 'make fuzz         every fuzzer for FUZZ_SECONDS ($(FUZZ_SECONDS))'
 	@echo 'make matrix       build and test on PostgreSQL 15, 16, 17 and 18'
 	@echo 'make format       pgindent'
@@ -250,4 +257,4 @@ help:
 FORCE:
 
 .PHONY: FORCE unit unit-programs bench fuzz fuzz-programs test demo \
-	demo-stop matrix lint format help
+	demo-stop soak matrix lint format help

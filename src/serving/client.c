@@ -163,14 +163,16 @@ raise_error(const ServedCall *call, const SlotError *error)
 			errcontext("model \"%s\"", call->model));
 }
 
-/* The slot is FAILED, and this session's until it ends the call. */
+/* The slot is FAILED, or was until it was taken back. */
 static void
 raise_failure(const ServedCall *call)
 {
-	SlotError	error;
+	const Slot *slot = ring_slot(call->slot);
+	SlotError	error = ring_worker_stopped;
 
 	ring_lock(LW_SHARED);
-	error = ring_slot(call->slot)->error;
+	if (slot->generation == call->generation)
+		error = slot->error;
 	ring_unlock();
 	raise_error(call, &error);
 }

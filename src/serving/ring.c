@@ -202,6 +202,7 @@ init_ring(void)
 	ring->queue_head = ring->queue_tail = -1;
 	ring->line_head = ring->line_tail = -1;
 	pg_atomic_init_u64(&ring->payload, 0);
+	pg_atomic_init_u32(&ring->unread, 0);
 	init_slots();
 	memset(ring_line, 0, line_size());
 	for (int i = 0; i < MAX_WORKERS; i++)
@@ -431,11 +432,21 @@ dequeue(const Slot *slot)
 		ring->queue_tail = slot->previous;
 }
 
+/* Is it a stream that is over, but that its session has not given back? */
+static bool
+is_unread(const Slot *slot)
+{
+	return slot->stream &&
+		(slot->state == SLOT_DONE || slot->state == SLOT_FAILED);
+}
+
 /* The first step to FREE, under the lock. */
 static void
 begin_emptying(Slot *slot)
 {
 	AssertRingLocked();
+	if (is_unread(slot))
+		pg_atomic_fetch_sub_u32(&ring->unread, 1);
 	if (slot->state == SLOT_QUEUED)
 		dequeue(slot);
 	slot->state = SLOT_EMPTYING;
@@ -565,6 +576,15 @@ ring_publish(int number, uint32 n_tokens)
 		ring_wake(slot->procno);
 }
 
+static void
+note_unread(Slot *slot)
+{
+	if (!is_unread(slot))
+		return;
+	slot->paused_at = GetCurrentTimestamp();
+	pg_atomic_fetch_add_u32(&ring->unread, 1);
+}
+
 /* RUNNING -> state, or FREE. */
 static void
 end_running(int number, SlotState state, const SlotError *error)
@@ -583,6 +603,7 @@ end_running(int number, SlotState state, const SlotError *error)
 		if (error != NULL)
 			slot->error = *error;
 		slot->state = state;
+		note_unread(slot);
 	}
 	ring_unlock();
 	if (abandoned)
@@ -615,6 +636,52 @@ ring_take_back(int number)
 	ring_unlock();
 	empty(number);
 	ring_wake(owner);
+}
+
+/* Milliseconds until a slot is to be taken back; -1: never. */
+static long
+unread_patience(const Slot *slot, int timeout)
+{
+	TimestampTz until;
+
+	if (!is_unread(slot))
+		return -1;
+	until = TimestampTzPlusMilliseconds(slot->paused_at, timeout);
+	return TimestampDifferenceMilliseconds(GetCurrentTimestamp(), until);
+}
+
+static long
+take_back_unread(int number, int timeout)
+{
+	Slot	   *slot = &ring_slots[number];
+	long		patience;
+
+	ring_lock(LW_EXCLUSIVE);
+	patience = unread_patience(slot, timeout);
+	if (patience == 0)
+		begin_emptying(slot);
+	ring_unlock();
+	if (patience != 0)
+		return patience;
+	empty(number);
+	return -1;
+}
+
+long
+ring_take_back_unread(int timeout)
+{
+	long		least = -1;
+
+	if (timeout == 0 || pg_atomic_read_u32(&ring->unread) == 0)
+		return -1;
+	for (int i = 0; i < ring->n_slots; i++)
+	{
+		long		patience = take_back_unread(i, timeout);
+
+		if (patience >= 0 && (least < 0 || patience < least))
+			least = patience;
+	}
+	return least;
 }
 
 /*
@@ -690,6 +757,7 @@ fail_queued(void)
 		slot->next = slot->previous = -1;
 		slot->error = ring_worker_stopped;
 		slot->state = SLOT_FAILED;
+		note_unread(slot);
 		ring_wake(slot->procno);
 	}
 }

@@ -30,6 +30,7 @@
  *		QUEUED -> FAILED	the exit of the last worker
  *		RUNNING -> FREE		that worker: a stream that nobody reads
  *							(llm.stream_idle_timeout)
+ *		DONE, FAILED -> FREE	for the same reason any worker
  *		the rest			the session
  *
  * Whoever makes a slot FREE raises its generation (still under the lock under
@@ -132,7 +133,8 @@ typedef struct Slot
 	pg_atomic_uint32 cached_tokens;
 	pg_atomic_uint32 phase;		/* SlotPhase */
 	pg_atomic_uint32 abandoned; /* the owner gave up */
-	TimestampTz paused_at;		/* worker's; 0: not paused */
+	TimestampTz paused_at;		/* worker's; 0: not paused.  Of a stream that
+								 * has ended: when */
 	SlotError	error;			/* FAILED */
 } Slot;
 
@@ -208,6 +210,13 @@ extern void ring_failed(int slot, const SlotError *error);
  * once more: the session raises credit first and wakes if it sees the phase.)
  */
 extern void ring_take_back(int slot);
+
+/*
+ * DONE, FAILED -> FREE of streams whose sessions have not given them back for
+ * timeout ms (0: for ever): a cursor may stay open for long.  Returns in how
+ * many ms the next will be due; -1: there is none.
+ */
+extern long ring_take_back_unread(int timeout);
 
 /*
  * Something is queued: sets the latch of an idle worker, if there is one.

@@ -46,6 +46,7 @@ typedef struct Ring
 	uint64		arrivals;
 	Size		largest;		/* payload that fits into an empty area */
 	pg_atomic_uint64 payload;	/* bytes allocated */
+	pg_atomic_uint32 unread;	/* streams that are DONE or FAILED */
 	WorkerEntry workers[MAX_WORKERS];
 } Ring;
 

@@ -254,6 +254,7 @@ jobs_watch(void)
 	dlist_iter	iter;
 	dlist_mutable_iter inner;
 
+	worker.unread = ring_take_back_unread(setting_stream_idle_timeout);
 	dlist_foreach(iter, &worker.lanes)
 	{
 		Lane	   *lane = dlist_container(Lane, node, iter.cur);
@@ -269,7 +270,7 @@ jobs_patience(void)
 {
 	dlist_iter	iter;
 	dlist_iter	inner;
-	long		least = -1;
+	long		least = worker.unread;
 
 	dlist_foreach(iter, &worker.lanes)
 	{

@@ -145,6 +145,8 @@ typedef struct Worker
 	uint64		turns;
 	uint64		events;			/* counts what may let a lane go on */
 	uint64		ended;			/* counts jobs that ended */
+	long		unread;			/* ms until a stream that has ended is due to
+								 * be taken back; -1: none */
 	int			failures;		/* in a row */
 
 	/* whom an error that is thrown concerns */

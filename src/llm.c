@@ -11,6 +11,7 @@
 
 #include "miscadmin.h"
 
+#include "serving/preload.h"
 #include "serving/ring.h"
 #include "serving/usage.h"
 #include "serving/worker.h"
@@ -30,6 +31,7 @@ _PG_init(void)
 		weights_init();
 		ring_init();
 		usage_init();
+		preload_init();
 		workers_init();
 	}
 }

@@ -16,6 +16,7 @@
 #include "miscadmin.h"
 #include "utils/guc.h"
 
+#include "serving/preload_list.h"
 #include "settings.h"
 
 int			setting_cache_size = 1024;
@@ -217,6 +218,7 @@ static const Setting settings[] = {
 		.context = PGC_POSTMASTER,
 		.flags = GUC_LIST_INPUT,
 		.string = &setting_preload_models,
+		.check = preload_list_check,
 	},
 	{
 		.kind = SETTING_INT,

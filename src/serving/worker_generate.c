@@ -283,12 +283,22 @@ slot_phase(BatchPhase phase)
 	return PHASE_GENERATING;
 }
 
+/* The session looks at this when it gets its first token. */
+void
+generate_show_cached(Job *job)
+{
+	uint32		cached = (uint32) batch_cached(job->sequence);
+
+	if (cached == job->cached)
+		return;
+	job->cached = cached;
+	pg_atomic_write_u32(&job->slot->cached_tokens, cached);
+}
+
 /* Credit that its session gave since, and what the slot shows. */
 void
 generate_watch(Job *job)
 {
-	uint32		cached = (uint32) batch_cached(job->sequence);
-
 	if (job->slot->stream)
 	{
 		uint32		credit = pg_atomic_read_u32(&job->slot->credit);
@@ -300,11 +310,6 @@ generate_watch(Job *job)
 						 batch_credit_of(job));
 			worker.events++;
 		}
-	}
-	if (cached != job->cached)
-	{
-		job->cached = cached;
-		pg_atomic_write_u32(&job->slot->cached_tokens, cached);
 	}
 	job_set_phase(job, slot_phase(batch_phase(job->sequence)));
 }

@@ -97,6 +97,8 @@ jobs_fail(Lane *lane, const SlotError *error)
 static void
 job_settle(Job *job)
 {
+	if (job->sequence != NULL)
+		generate_show_cached(job);
 	if (job->n_published < job->n_tokens)
 	{
 		job->n_published = job->n_tokens;

@@ -233,6 +233,9 @@ extern bool generate_ready(const Lane *lane);
 /* One step; false: all requests of the lane failed, it has to be closed. */
 extern bool generate_step(Lane *lane);
 
+/* Tokens from the prefix cache, before the first token is published. */
+extern void generate_show_cached(Job *job);
+
 /* What the session did, and what the slot shows. */
 extern void generate_watch(Job *job);
 

@@ -3,6 +3,7 @@
 \set QUIET on
 \set ON_ERROR_STOP on
 SET client_min_messages = warning;
+SET llm.execution = backend;	-- nothing comes into the prefix cache
 CREATE EXTENSION llm;
 
 SELECT llm.load_model('bench16', :'smollm2'),

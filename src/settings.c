@@ -129,7 +129,8 @@ static const Setting settings[] = {
 		.short_desc = "Sets where models are computed.",
 		.long_desc = "\"backend\": always in the session itself; "
 		"\"worker\": in a background worker; \"auto\": in a worker, if one "
-		"runs, where that is of use. The results are the same.",
+		"runs, where that is of use. The results are the same. Experiments "
+		"and functions that look inside always compute in the session.",
 		.context = PGC_USERSET,
 		.number = &setting_execution,
 		.values = execution_modes,

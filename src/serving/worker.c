@@ -8,7 +8,7 @@
  * copying one; it reads no catalogs and never has a transaction or snapshot.
  * On a hot standby it runs as well.
  *
- *		SIGTERM		ends it after the piece of work that it is at; its calls
+ *		SIGTERM		ends it after the step or pass that it is at; its calls
  *					fail with an error that says "try again", and the
  *					postmaster starts it anew, unless the server stops
  *		SIGINT		is ignored: pg_cancel_backend() is for calls, and those

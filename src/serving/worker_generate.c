@@ -314,19 +314,27 @@ generate_watch(Job *job)
 	job_set_phase(job, slot_phase(batch_phase(job->sequence)));
 }
 
-static int
-generating(Lane *lane)
+/* How many jobs are at what, by SlotPhase. */
+static void
+count_phases(Lane *lane, int *counts)
 {
 	dlist_iter	iter;
-	int			n = 0;
 
+	memset(counts, 0, (PHASE_ENCODING + 1) * sizeof(int));
 	dlist_foreach(iter, &lane->jobs[REQUEST_GENERATE])
-	{
-		const Job  *job = dlist_container(Job, node, iter.cur);
+		counts[dlist_container(Job, node, iter.cur)->phase]++;
+}
 
-		n += job->phase == PHASE_GENERATING;
-	}
-	return n;
+static void
+set_pace(Lane *lane)
+{
+	int			counts[PHASE_ENCODING + 1];
+
+	count_phases(lane, counts);
+	batch_set_prompt_rows(lane->batch,
+						  pace_rows(&lane->pace, counts[PHASE_GENERATING],
+									counts[PHASE_PROMPT] +
+									counts[PHASE_WAITING]));
 }
 
 static Job *
@@ -373,8 +381,7 @@ generate_step(Lane *lane)
 	instr_time	end;
 
 	memory_make_room(lane);
-	batch_set_prompt_rows(lane->batch,
-						  pace_rows(&lane->pace, generating(lane)));
+	set_pace(lane);
 	INSTR_TIME_SET_CURRENT(start);
 	code = batch_step(lane->batch, &step, &status);
 	INSTR_TIME_SET_CURRENT(end);

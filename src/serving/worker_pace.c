@@ -9,6 +9,13 @@
  * many sequences generate, and what each row of a prompt adds.  More
  * sequences make longer steps, so that prompts get more rows.
  *
+ * When many prompts wait, the sessions that wait for their first token count
+ * as well: each further prompt stretches steps by PACE_MORE, up to PACE_LAST.
+ * Otherwise few would generate in steps too small for full speed.
+ *
+ * Under load there may never be a step without a prompt.  Now and then one
+ * therefore takes a single row, which adds next to nothing.
+ *
  *-------------------------------------------------------------------------
  */
 #include "postgres.h"
@@ -18,7 +25,13 @@
 #include "serving/worker_state.h"
 
 #define PACE_STRETCH 2.2
-#define PACE_MOST 64
+#define PACE_MORE 0.4
+#define PACE_LAST 4.0
+#define PACE_MOST 96
+
+/* So many steps with prompts in a row, in a class not yet known or known. */
+#define PACE_NEW 4
+#define PACE_STALE 64
 
 /* How far one measurement moves an estimate. */
 #define PACE_WEIGHT 0.125
@@ -65,21 +78,29 @@ pace_note(Pace *pace, const BatchStep *step, double seconds)
 
 	if (generating == 0)
 		return;
-	if (step->prompt_rows == 0)
+	pace->mixed++;
+	if (step->prompt_rows <= 1)
+	{
 		learn(&pace->alone[pace_class(generating)], seconds);
+		pace->mixed = 0;
+	}
 	else if (base > 0)
 		learn(&pace->row,
 			  Max(seconds - base, 0.01 * base) / step->prompt_rows);
 }
 
 int
-pace_rows(const Pace *pace, int generating)
+pace_rows(const Pace *pace, int generating, int prompts)
 {
 	double		base = alone(pace, generating);
+	double		stretch = PACE_STRETCH + PACE_MORE * (prompts - 1);
 	double		rows;
 
+	if (pace->mixed >= PACE_STALE ||
+		(pace->mixed >= PACE_NEW && pace->alone[pace_class(generating)] == 0))
+		return 1;
 	if (base == 0 || pace->row == 0)
 		return BATCH_PROMPT_ROWS;
-	rows = (PACE_STRETCH - 1) * base / pace->row;
+	rows = (Min(stretch, PACE_LAST) - 1) * base / pace->row;
 	return (int) Max(1, Min(rows, PACE_MOST));
 }

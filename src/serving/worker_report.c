@@ -40,12 +40,12 @@ append_models(char *text, Size size)
 	}
 	if (n != 1)
 	{
-		snprintf(text + length, size - length, ", %d models", n);
+		snprintf(text +length, size - length, ", %d models", n);
 		return;
 	}
-	length += snprintf(text + length, size - length, ", model ");
+	length += snprintf(text +length, size - length, ", model ");
 	for (int i = 0; i < DIGEST_SHOWN; i++)
-		length += snprintf(text + length, size - length, "%02x",
+		length += snprintf(text +length, size - length, "%02x",
 						   only->digest[i]);
 }
 
@@ -53,7 +53,7 @@ void
 report_activity(void)
 {
 	static int	reported = -1;
-	char		text[128];
+	char text[	128];
 
 	if (worker.n_jobs == reported)
 		return;

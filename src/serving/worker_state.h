@@ -45,13 +45,14 @@ typedef struct Pace
 										 * not known */
 	double		row;			/* seconds for each of these rows; 0: not
 								 * known */
+	int			mixed;			/* steps since one was without */
 } Pace;
 
 /* A step took seconds. */
 extern void pace_note(Pace *pace, const BatchStep *step, double seconds);
 
-/* Rows of prompts to take while so many sequences generate. */
-extern int	pace_rows(const Pace *pace, int generating);
+/* Rows of prompts to take while so many sequences generate, others read. */
+extern int	pace_rows(const Pace *pace, int generating, int prompts);
 
 /* Lanes and jobs */
 

@@ -12,7 +12,8 @@ use PostgreSQL::Test::Cluster;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my $node = new_server('cache');
+# Pins are counted: a place at a worker has one of its own (090_serving.pl)
+my $node = new_server('cache', "llm.execution = 'backend'");
 
 sub cached
 {

@@ -184,7 +184,9 @@ is(scalar @{ rows($bert, $short) }, 1, 'limit of a role: others do not');
 # what waits for the stream that its own session holds would wait for ever
 is(scalar @{ rows($anna, $short) },
 	1, 'limit of a role: a call beside a stream is computed');
-is(scalar @{ rows($anna, "SELECT * FROM llm.generate_stream('small', 'a', '{\"max_tokens\": 3, \"ignore_eos\": true}')") },
+is(scalar @{ rows($anna, <<'SQL') },
+SELECT * FROM llm.generate_stream('small', 'a', '{"max_tokens": 3, "ignore_eos": true}')
+SQL
 	3, 'limit of a role: and a stream beside a stream');
 ok(!$other->waiting, 'limit of a role: the second call waits still');
 $anna->query('CLOSE c');

@@ -7,7 +7,7 @@
 \set gpt2 :data/tiny-gpt2.gguf
 
 SELECT name, value FROM llm.system_info()
-WHERE name IN ('cache', 'cache_size', 'threads') ORDER BY name;
+WHERE name IN ('cache', 'cache_size') ORDER BY name;
 
 SELECT name FROM llm.load_model('cache_a', :'llama');
 SELECT name FROM llm.load_model('cache_b', :'gpt2');

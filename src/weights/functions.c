@@ -19,6 +19,7 @@
 #include "blas.h"
 #include "models/large_object.h"
 #include "models/privileges.h"
+#include "serving/ring.h"
 #include "settings.h"
 #include "weights/cache.h"
 #include "weights/store.h"
@@ -136,6 +137,32 @@ kernel_sets(void)
 	return buf.data;
 }
 
+/* The threads of each worker; of a session, when none runs. */
+static int
+count_threads(int workers_running)
+{
+	int			threads = 1;
+
+	for (int i = 0; workers_running > 0 && i < setting_workers; i++)
+		if (ring_worker(i)->pid != 0)
+			threads = Max(threads, ring_worker(i)->threads);
+	return threads;
+}
+
+static void
+put_serving(ReturnSetInfo *result)
+{
+	int			running = ring_exists() ? ring_workers_running() : 0;
+
+	put_info(result, "threads", psprintf("%d", count_threads(running)));
+	put_info(result, "workers", psprintf("%d", setting_workers));
+	put_info(result, "workers_running", psprintf("%d", running));
+	put_info(result, "worker_threads",
+			 GetConfigOptionByName("llm.worker_threads", NULL, false));
+	put_info(result, "execution",
+			 GetConfigOptionByName("llm.execution", NULL, false));
+}
+
 Datum
 llm_system_info(PG_FUNCTION_ARGS)
 {
@@ -144,7 +171,7 @@ llm_system_info(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	put_info(result, "instruction_set", settings_kernels()->name);
 	put_info(result, "instruction_sets", kernel_sets());
-	put_info(result, "threads", "1");
+	put_serving(result);
 	put_info(result, "blas", blas_description());
 	put_info(result, "cache", cache_available() ? "shared memory" :
 			 "memory of this session");

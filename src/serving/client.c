@@ -274,10 +274,8 @@ serving_wait(void)
  */
 
 static void
-check_payload(Size size)
+raise_too_large(Size size)
 {
-	if (size <= ring->largest)
-		return;
 	ereport(ERROR,
 			errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
 			errmsg("call is too large for the request ring"),
@@ -285,6 +283,17 @@ check_payload(Size size)
 					  "for %zu kB.", size / 1024 + 1, ring->largest / 1024),
 			errhint("Raise llm.max_requests: each gives %zu kB.",
 					RING_PAYLOAD / 1024));
+}
+
+/* Memory for the call's slot; false: not yet. */
+static bool
+fill(const ServedCall *call, Size request, Size results)
+{
+	RingFill	fill = ring_fill(call->slot, request, results);
+
+	if (fill == RING_NEVER)
+		raise_too_large(ring_payload_size(request, results));
+	return fill == RING_FILLED;
 }
 
 /* Take a slot if it is this session's turn. */
@@ -304,8 +313,10 @@ static bool
 get_slot(ServedCall *call, Size request, Size results, bool wait)
 {
 	Oid			role = GetOuterUserId();
+	Size		size = ring_payload_size(request, results);
 
-	check_payload(ring_payload_size(request, results));
+	if (size > ring->largest)
+		raise_too_large(size);
 	ring_lock(LW_EXCLUSIVE);
 	line_enter(MyProcNumber, role, setting_max_requests_per_role);
 	call->in_line = true;
@@ -314,7 +325,7 @@ get_slot(ServedCall *call, Size request, Size results, bool wait)
 	{
 		if (call->slot < 0)
 			try_take(call, role);
-		if (call->slot >= 0 && ring_fill(call->slot, request, results))
+		if (call->slot >= 0 && fill(call, request, results))
 			break;
 		if (!wait)
 			return false;

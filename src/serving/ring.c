@@ -344,28 +344,40 @@ ring_payload_size(Size request, Size results)
 	return Max(size, PAYLOAD_LEAST);
 }
 
-bool
-ring_fill(int number, Size request, Size results)
+static dsa_pointer
+allocate_payload(Size size)
 {
-	Slot	   *slot = &ring_slots[number];
 	dsa_area   *area = ring_payload();
-	Size		size = ring_payload_size(request, results);
 	int			flags = DSA_ALLOC_HUGE | DSA_ALLOC_NO_OOM;
 	dsa_pointer piece = dsa_allocate_extended(area, size, flags);
 
+	if (DsaPointerIsValid(piece))
+		return piece;
+	/* what DSA keeps for itself may lie in the way */
+	dsa_trim(area);
+	return dsa_allocate_extended(area, size, flags);
+}
+
+RingFill
+ring_fill(int number, Size request, Size results)
+{
+	Slot	   *slot = &ring_slots[number];
+	Size		size = ring_payload_size(request, results);
+	dsa_pointer piece;
+	uint64		before;
+
+	/* counted first: whoever counts nobody else is alone with the area */
+	before = pg_atomic_fetch_add_u64(&ring->payload, size);
+	piece = allocate_payload(size);
 	if (!DsaPointerIsValid(piece))
 	{
-		/* what DSA keeps for itself may lie in the way */
-		dsa_trim(area);
-		piece = dsa_allocate_extended(area, size, flags);
+		pg_atomic_fetch_sub_u64(&ring->payload, size);
+		return before == 0 ? RING_NEVER : RING_LATER;
 	}
-	if (!DsaPointerIsValid(piece))
-		return false;
 	slot->request = piece;
 	slot->results = piece + TYPEALIGN(RESULTS_ALIGN, request);
 	slot->payload = size;
-	pg_atomic_fetch_add_u64(&ring->payload, size);
-	return true;
+	return RING_FILLED;
 }
 
 /*

@@ -94,10 +94,17 @@ extern int	ring_take_slot(Oid role);
 extern Size ring_payload_size(Size request, Size results);
 
 /*
- * Memory for a slot of this process that stands in the line; false: there is
- * no room now.  Without the lock.
+ * Memory for a slot of this process that stands in the line.  Without the
+ * lock.
  */
-extern bool ring_fill(int slot, Size request, Size results);
+typedef enum RingFill
+{
+	RING_FILLED,
+	RING_LATER,					/* others have to free some first */
+	RING_NEVER					/* nobody else has any */
+} RingFill;
+
+extern RingFill ring_fill(int slot, Size request, Size results);
 
 /* FILLING -> QUEUED, but false when no worker runs.  Takes the lock. */
 extern bool ring_queue(int slot);

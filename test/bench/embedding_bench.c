@@ -357,8 +357,8 @@ main(int argc, char **argv)
 		   "\"texts_per_second\": %.2f, \"tokens_per_second\": %.1f, "
 		   "\"checksum\": %.6f}\n",
 		   bench.n_texts, (long long) bench.n_tokens, kernels->name,
-		   bench.options.bits, bench.options.threads, bench.n_texts / best, bench.n_tokens / best,
-		   bench.checksum);
+		   bench.options.bits, bench.options.threads, bench.n_texts / best,
+		   bench.n_tokens / best, bench.checksum);
 	team_close(bench.host.team);
 	model_fixture_close(&bench.model);
 	return 0;

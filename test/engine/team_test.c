@@ -52,7 +52,8 @@ mark(void *arg, int64_t item, int thread)
 	Sheet	   *sheet = arg;
 
 	if (item < 0 || item >= MOST_ITEMS || thread < 0 ||
-		thread >= sheet->n_threads || atomic_exchange(&sheet->busy[thread], true))
+		thread >= sheet->n_threads ||
+		atomic_exchange(&sheet->busy[thread], true))
 	{
 		atomic_fetch_add(&sheet->wrong, 1);
 		return;

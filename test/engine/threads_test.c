@@ -206,9 +206,14 @@ mixed_step(Generation *g, int step, Numbers *numbers)
 		must(kv_reserve(&g->sequences[s], position + length, &status),
 			 &status);
 		for (int i = 0; i < length; i++)
-			rows[n++] = (StepRow) {
-			g->ids[s + step * 4 + i], s, position + i, i == length - 1, 0
-		};
+		{
+			StepRow		row = {
+				.token = g->ids[s + step * 4 + i], .sequence = s,
+				.position = position + i, .output = i == length - 1
+			};
+
+			rows[n++] = row;
+		}
 	}
 	must(transformer_step(&g->transformer, rows, n, g->pointers, NULL,
 						  &logits, &status), &status);
@@ -483,8 +488,9 @@ interrupts_do_not_matter(void **state)
 			KvSequence *sequence = &g.sequences[0];
 			EngineCode	code;
 
-			g.host = (EngineHost) {threads == 1 ? NULL : now_and_then, &asked,
-			teams[threads]};
+			g.host.interrupted = threads == 1 ? NULL : now_and_then;
+			g.host.arg = &asked;
+			g.host.team = teams[threads];
 			generation_open(&g);
 			do
 			{

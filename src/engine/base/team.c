@@ -49,19 +49,19 @@ typedef struct Helper
 struct Team
 {
 	/* the run: written by the caller while nobody owns an item of it */
-	_Alignas(LINE) _Atomic int64_t left;	/* items to take; at or below 0:
-											 * none */
+	_Atomic int64_t left;		/* items to take; at or below 0: none */
 	int64_t		n_items;
 	TeamWork	work;
 	void	   *arg;
 	atomic_bool closing;
+	char		apart_1[LINE];
 
 	/* what becomes of it */
-	_Alignas(LINE) _Atomic int64_t finished;	/* items of all runs, by
-												 * helpers */
+	_Atomic int64_t finished;	/* items of all runs, by helpers */
 	atomic_bool caller_sleeps;
+	char		apart_2[LINE];
 
-	_Alignas(LINE) atomic_int sleepers; /* helpers; changed under mutex */
+	atomic_int	sleepers;		/* helpers; changed under mutex */
 	int64_t		taken;			/* the caller's: finished when all are done */
 	pthread_mutex_t mutex;		/* of both conditions */
 	pthread_cond_t work_to_do;

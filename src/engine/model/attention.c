@@ -63,6 +63,9 @@ project(Pass *pass, const ImageLayer *layer, const Rows *input)
 		{&layer->attn_k, &layer->attn_k_bias, &scratch->key},
 		{&layer->attn_v, &layer->attn_v_bias, &scratch->value}
 	};
+	RowWork		split = {
+		.run = split_rows, .n_rows = pass->n_rows, .x = scratch->fused
+	};
 
 	ENGINE_TRY(pass_input(pass, input, pass->n_rows,
 						  pass->hyper->embedding_length,
@@ -74,11 +77,7 @@ project(Pass *pass, const ImageLayer *layer, const Rows *input)
 		return pass_project(pass, separate, 3);
 
 	ENGINE_TRY(pass_project(pass, &fused, 1));
-	return pass_note(pass, (RowWork)
-					 {
-						 .run = split_rows, .n_rows = pass->n_rows,
-						 .x = scratch->fused
-					 });
+	return pass_note(pass, &split);
 }
 
 /* Of each thread */
@@ -219,7 +218,7 @@ attention_store(Pass *pass, const ImageLayer *layer, const Rows *input)
 
 	ENGINE_TRY(project(pass, layer, input));
 	work.run = rotate_rows;
-	ENGINE_TRY(pass_note(pass, work));
+	ENGINE_TRY(pass_note(pass, &work));
 	ENGINE_TRY(pass_probe(pass, PROBE_QUERY, &scratch->query, n, q_width));
 	ENGINE_TRY(pass_probe(pass, PROBE_KEY, &scratch->key, n, k_width));
 	ENGINE_TRY(pass_probe(pass, PROBE_VALUE, &scratch->value, n, v_width));
@@ -229,7 +228,7 @@ attention_store(Pass *pass, const ImageLayer *layer, const Rows *input)
 	ENGINE_TRY(pass_check_finite(pass, &scratch->value, n, v_width,
 								 "a value"));
 	work.run = store_rows;
-	ENGINE_TRY(pass_note(pass, work));
+	ENGINE_TRY(pass_note(pass, &work));
 	return pass_finish(pass);
 }
 

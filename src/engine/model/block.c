@@ -60,12 +60,12 @@ block_embed(Pass *pass)
 	const ImageHeader *image = pass->image;
 	Rows	   *residual = &pass->scratch->residual;
 	int			n = pass->n_rows;
+	RowWork		work = {
+		.run = embed_rows, .n_rows = n, .x = *residual,
+		.y = pass->scratch->normed
+	};
 
-	ENGINE_TRY(pass_note(pass, (RowWork)
-						 {
-							 .run = embed_rows, .n_rows = n, .x = *residual,
-							 .y = pass->scratch->normed
-						 }));
+	ENGINE_TRY(pass_note(pass, &work));
 	if (image->token_embd_norm.offset != 0)
 		ENGINE_TRY(pass_norm(pass, residual, n, &image->token_embd_norm,
 							 &image->token_embd_norm_bias, residual));
@@ -127,15 +127,15 @@ add_to_residual(Pass *pass, const ImageVector *norm,
 	TransformerScratch *s = pass->scratch;
 	int64_t		d = pass->hyper->embedding_length;
 	int			n = pass->n_rows;
+	RowWork		work = {
+		.run = add_rows, .n_rows = n, .x = s->residual, .y = s->added,
+		.columns = d
+	};
 
 	if (norm->offset != 0 && !pass->hyper->post_norm)
 		ENGINE_TRY(pass_norm(pass, &s->added, n, norm, norm_bias, &s->added));
 	ENGINE_TRY(pass_probe(pass, added, &s->added, n, d));
-	ENGINE_TRY(pass_note(pass, (RowWork)
-						 {
-							 .run = add_rows, .n_rows = n, .x = s->residual,
-							 .y = s->added, .columns = d
-						 }));
+	ENGINE_TRY(pass_note(pass, &work));
 	if (pass->hyper->post_norm)
 		ENGINE_TRY(pass_norm(pass, &s->residual, n, norm, norm_bias,
 							 &s->residual));

@@ -82,10 +82,10 @@ neurons(Pass *pass, const ImageLayer *layer)
 	if (layer->ffn_up.n > work.columns)
 	{
 		work.run = split_rows;
-		ENGINE_TRY(pass_note(pass, work));
+		ENGINE_TRY(pass_note(pass, &work));
 	}
 	work.run = activate_rows;
-	return pass_note(pass, work);
+	return pass_note(pass, &work);
 }
 
 EngineCode

@@ -50,11 +50,12 @@ EngineCode
 pass_check_finite(Pass *pass, const Rows *rows, int n_rows, int64_t columns,
 				  const char *what)
 {
-	return pass_note(pass, (RowWork)
-					 {
-						 .run = check_rows, .n_rows = n_rows, .x = *rows,
-						 .columns = columns, .what = what
-					 });
+	RowWork		work = {
+		.run = check_rows, .n_rows = n_rows, .x = *rows, .columns = columns,
+		.what = what
+	};
+
+	return pass_note(pass, &work);
 }
 
 static bool
@@ -77,18 +78,15 @@ EngineCode
 pass_input(Pass *pass, const Rows *rows, int n_rows, int64_t k, bool quantise)
 {
 	Activations *inputs = &pass->scratch->inputs;
+	RowWork		work = {
+		.run = quantise_rows, .n_rows = n_rows, .x = *rows, .columns = k
+	};
 
 	inputs->n_rows = n_rows;
 	inputs->k = k;
 	inputs->x = rows->data;
 	inputs->x_stride = rows->stride;
-	if (!quantise)
-		return ENGINE_OK;
-	return pass_note(pass, (RowWork)
-					 {
-						 .run = quantise_rows, .n_rows = n_rows, .x = *rows,
-						 .columns = k
-					 });
+	return quantise ? pass_note(pass, &work) : ENGINE_OK;
 }
 
 bool
@@ -126,11 +124,12 @@ EngineCode
 pass_norm(Pass *pass, const Rows *x, int n_rows, const ImageVector *weight,
 		  const ImageVector *bias, const Rows *y)
 {
-	return pass_note(pass, (RowWork)
-					 {
-						 .run = norm_rows, .n_rows = n_rows, .x = *x, .y = *y,
-						 .weight = weight, .bias = bias
-					 });
+	RowWork		work = {
+		.run = norm_rows, .n_rows = n_rows, .x = *x, .y = *y,
+		.weight = weight, .bias = bias
+	};
+
+	return pass_note(pass, &work);
 }
 
 bool

@@ -154,7 +154,7 @@ extern EngineCode pass_norm(Pass *pass, const Rows *x, int n_rows,
 /* schedule.c */
 
 /* Note work down; layer is filled in. */
-extern EngineCode pass_note(Pass *pass, RowWork work);
+extern EngineCode pass_note(Pass *pass, const RowWork *work);
 
 /* Do what was noted. */
 extern EngineCode pass_finish(Pass *pass);

@@ -62,8 +62,7 @@ fill_rows(Pass *pass, const RowWork *work, int first, int end, int thread)
 EngineCode
 rope_tables(Pass *pass)
 {
-	return pass_note(pass, (RowWork)
-					 {
-						 .run = fill_rows, .n_rows = pass->n_rows
-					 });
+	RowWork		work = {.run = fill_rows, .n_rows = pass->n_rows};
+
+	return pass_note(pass, &work);
 }

@@ -30,8 +30,12 @@
 /* ... and read weights often enough to cut rows rather than panels. */
 #define ROWS_LEAST 16
 
-/* Items per thread: more make up for one that is late, but cost a little. */
+/*
+ * Items per thread: more make up for a thread that is late, but cost a little,
+ * which many rows do not feel.
+ */
 #define ITEMS_EACH 2
+#define ROWS_MANY 64
 
 static int64_t
 quotient_up(int64_t a, int64_t b)
@@ -97,21 +101,24 @@ report_bad_note(Pass *pass)
 		engine_fail(pass->status, ENGINE_NOT_FINITE,
 					"%s of layer %d became infinite or NaN",
 					note->what, note->layer);
-	engine_detail(pass->status,
-				  pass->probe == NULL ?
-				  "The model's weights are damaged, or too large for its arithmetic." :
-				  "The model's weights, or numbers of an experiment, are too large for its arithmetic, or damaged.");
+	if (pass->probe == NULL)
+		engine_detail(pass->status, "The model's weights are damaged, or too "
+					  "large for its arithmetic.");
+	else
+		engine_detail(pass->status, "The model's weights, or numbers of an "
+					  "experiment, are too large for its arithmetic, or "
+					  "damaged.");
 	return ENGINE_NOT_FINITE;
 }
 
 EngineCode
-pass_note(Pass *pass, RowWork work)
+pass_note(Pass *pass, const RowWork *work)
 {
 	if (pass->n_notes == PASS_NOTES ||
-		(pass->n_notes > 0 && pass->notes[0].n_rows != work.n_rows))
+		(pass->n_notes > 0 && pass->notes[0].n_rows != work->n_rows))
 		ENGINE_TRY(pass_finish(pass));
-	work.layer = pass->layer;
-	pass->notes[pass->n_notes++] = work;
+	pass->notes[pass->n_notes] = *work;
+	pass->notes[pass->n_notes++].layer = pass->layer;
 	return ENGINE_OK;
 }
 
@@ -249,7 +256,8 @@ static void
 cut_products(ProductItems *items, int n_rows, int64_t k, int64_t work_item,
 			 int threads)
 {
-	int64_t		wanted = threads == 1 ? 1 : ITEMS_EACH * threads;
+	int64_t		wanted = threads == 1 ? 1 :
+		n_rows < ROWS_MANY ? threads : ITEMS_EACH * threads;
 	int64_t		blocks = n_rows / ROWS_LEAST;
 	int64_t		most;
 

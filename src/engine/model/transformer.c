@@ -239,6 +239,10 @@ unembed_normed(Pass *pass, int n)
 	const Hyper *hyper = pass->hyper;
 	int64_t		d = hyper->embedding_length;
 	const Product output = {&image->output, &image->output_bias, &s->logits};
+	RowWork		cap = {
+		.run = cap_rows, .n_rows = n, .x = s->logits,
+		.columns = hyper->vocabulary
+	};
 
 	ENGINE_TRY(pass_check_finite(pass, &s->output, n, d,
 								 "the last residual"));
@@ -246,11 +250,7 @@ unembed_normed(Pass *pass, int n)
 						  matrix_is_quantised(&image->output)));
 	ENGINE_TRY(pass_project(pass, &output, 1));
 	if (hyper->final_softcap > 0)
-		ENGINE_TRY(pass_note(pass, (RowWork)
-							 {
-								 .run = cap_rows, .n_rows = n, .x = s->logits,
-								 .columns = hyper->vocabulary
-							 }));
+		ENGINE_TRY(pass_note(pass, &cap));
 	ENGINE_TRY(pass_probe(pass, PROBE_LOGITS, &s->logits, n,
 						  hyper->vocabulary));
 	ENGINE_TRY(pass_check_finite(pass, &s->logits, n, hyper->vocabulary,

@@ -207,7 +207,11 @@ restore_entries(void)
 
 	for (int i = 0; rows != NULL && i < n; i++)
 	{
-		UsageKey	key = {rows[i].database, rows[i].role, rows[i].large_object};
+		UsageKey	key = {
+			.database = rows[i].database,
+			.role = rows[i].role,
+			.large_object = rows[i].large_object,
+		};
 		UsageEntry *entry = find_or_add_entry(&key);
 
 		if (entry != NULL)

@@ -45,7 +45,10 @@ job_set_phase(Job *job, SlotPhase phase)
 	pg_atomic_write_u32(&job->slot->phase, phase);
 }
 
-/* The slot is still there: the caller gives it back. */
+/*
+ * The slot is still there: the caller gives it back, after it has reported
+ * what pages the job held, for who sees its end may look at that.
+ */
 static void
 job_end(Job *job)
 {
@@ -70,6 +73,7 @@ job_done(Job *job)
 	int			number = job->number;
 
 	job_end(job);
+	report_memory();
 	ring_done(number);
 }
 
@@ -80,6 +84,7 @@ job_fail(Job *job, const SlotError *error)
 	SlotError	copy = *error;
 
 	job_end(job);
+	report_memory();
 	ring_failed(number, &copy);
 }
 
@@ -246,6 +251,7 @@ job_watch(Job *job)
 		int			number = job->number;
 
 		job_end(job);
+		report_memory();
 		ring_take_back(number);
 	}
 }

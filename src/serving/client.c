@@ -516,6 +516,9 @@ copy_tokens(ServedCall *call, uint32 n)
 	there = slot->generation == call->generation;
 	if (there)
 		memcpy(call->copy, first_token(call, slot), n * call->token_size);
+	/* it is read, so the patience with it begins anew */
+	if (there && slot->state == SLOT_DONE)
+		slot->paused_at = GetCurrentTimestamp();
 	ring_unlock();
 	return there;
 }

@@ -29,7 +29,7 @@ typedef struct ServedCall ServedCall;
  */
 extern bool serving_wanted(const WeightsPin *pin);
 
-/* Does this session have a request on the ring?  A further one must not wait. */
+/* Has this session a request on the ring?  A further one must not wait. */
 extern bool served_any(void);
 
 /*

@@ -194,7 +194,8 @@ extern void ring_leave(int worker);
  * worker's; -1: none.  accepts() runs under RING_LOCK.  A worker that finds
  * nothing to do sets idle, looks once more, and only then sleeps.
  */
-extern int	ring_claim(int worker, bool (*accepts) (void *arg, const Slot *slot),
+extern int	ring_claim(int worker,
+					   bool (*accepts) (void *arg, const Slot *slot),
 					   void *arg);
 
 /* n_tokens results are there now; wakes the owner if it waits for them. */

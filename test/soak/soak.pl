@@ -27,7 +27,7 @@ my ($host, $port, $seconds, $n_sessions, $log) = @ARGV;
 my $LOST = 120;
 
 # A worker may grow by so much after a third of the time, when all has been
-# used once: pages of keys and values, scratch, caches.  Observed: see docs.
+# used once: pages of keys and values, scratch, caches.  Observed: 0.
 my $GROWTH_MB = 32;
 
 {

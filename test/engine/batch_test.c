@@ -442,6 +442,32 @@ test_long_prompt(void **state)
 	bed_close(bed);
 }
 
+/* A prompt of many steps: a short one behind it does not wait for all of it. */
+static void
+test_short_behind_long(void **state)
+{
+	Bed		   *bed = bed_open("test/data/tiny-llama.gguf", 100, 64, NULL);
+
+	(void) state;
+	add(bed, new_call(bed, 230, 0, 3));
+	add(bed, new_call(bed, 20, 0, 3));
+	assert_int_equal(step(bed).rows, 64);
+	assert_int_equal(bed->calls[1].n_tokens, 1);
+	run(bed);
+	assert_as_alone(bed, &bed->calls[0]);
+	assert_as_alone(bed, &bed->calls[1]);
+
+	/* what nobody can use is the long one's: here the other waits for it */
+	add(bed, new_call(bed, 230, 230, 3));
+	add(bed, new_call(bed, 230, 230, 3));
+	assert_int_equal(step(bed).rows, 64);
+	assert_int_equal(step(bed).rows, 64);
+	run(bed);
+	assert_as_alone(bed, &bed->calls[3]);
+	assert_int_equal(batch_cached(bed->calls[3].sequence), 224);
+	bed_close(bed);
+}
+
 /* Groups in turns: a group's many prompts do not hold up another's one. */
 static void
 test_groups(void **state)
@@ -661,6 +687,7 @@ main(void)
 		cmocka_unit_test(test_prefix),
 		cmocka_unit_test(test_claimant_leaves),
 		cmocka_unit_test(test_long_prompt),
+		cmocka_unit_test(test_short_behind_long),
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_credit),
 		cmocka_unit_test(test_resumed),

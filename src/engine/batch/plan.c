@@ -5,7 +5,7 @@
  *
  * First one row of every sequence that waits for its next token, then parts of
  * prompts: of the group that was served longest ago, and in it of the oldest
- * sequence.  A sequence whose next page is being computed by another one waits
+ * sequence, but for a share that a very long prompt leaves to the others.  A sequence whose next page is being computed by another one waits
  * for it, and one that has not begun waits until there is room for all of it,
  * unless nothing else holds pages: to begin and be preempted helps nobody.
  *
@@ -103,9 +103,17 @@ plan_tokens(Batch *batch)
  * Prompts
  */
 
+/* That a sequence lacks for all of its history and the next token. */
+static int64_t
+pages_wanted(const BatchSequence *sequence)
+{
+	return sequence->n_history / KV_PAGE_POSITIONS + 1 -
+		sequence->kv.n_pages;
+}
+
 /*
- * Is there room for all of a sequence, and a page for each that runs?  Pages
- * that are free or could be count, and those of paused streams.
+ * Is there room for all of a sequence, and for those that run?  Pages that are
+ * free or could be count, and those of paused streams.
  */
 static bool
 may_begin(const BatchSequence *sequence)
@@ -113,9 +121,8 @@ may_begin(const BatchSequence *sequence)
 	const Batch *batch = sequence->batch;
 	PageCounts	counts = page_pool_counts(batch->pool);
 	int64_t		room = (int64_t) counts.total - counts.held;
-	int64_t		wanted = sequence->n_history / KV_PAGE_POSITIONS + 1 -
-		sequence->kv.n_pages;
-	int64_t		others = 0;
+	int64_t		wanted = pages_wanted(sequence);
+	bool		alone = true;
 
 	for (const BatchSequence *other = batch->oldest; other != NULL;
 		 other = other->younger)
@@ -123,9 +130,12 @@ may_begin(const BatchSequence *sequence)
 		if (!sequence_can_run(other))
 			room += other->kv.n_pages;
 		else if (other->begun)
-			others++;
+		{
+			wanted += pages_wanted(other);
+			alone = false;
+		}
 	}
-	return others == 0 || room >= wanted + others;
+	return alone || room >= wanted;
 }
 
 /*
@@ -161,48 +171,78 @@ served(Batch *batch, uint64_t group)
 			sequence->served = latest + 1;
 }
 
+/*
+ * May a prompt go on in this step, and if so, take pages for so many rows:
+ * others that begin alike then wait for them.
+ */
+static bool
+begin_prompt(BatchSequence *sequence, int64_t rows)
+{
+	if (sequence_find_prefix(sequence) == PREFIX_CLAIMED)
+		return false;
+	if (!sequence->begun && !may_begin(sequence))
+		return false;
+	if (rows > sequence_pending(sequence))
+		rows = sequence_pending(sequence);
+	if (!reserve(sequence, rows) && sequence_room(sequence) == 0)
+		return false;
+	served(sequence->batch, sequence->group);
+	return true;
+}
+
 /* Rows of one prompt, at most budget; how many. */
 static int
-plan_prompt(BatchSequence *sequence, int64_t budget)
+add_prompt(BatchSequence *sequence, int64_t budget)
 {
 	Batch	   *batch = sequence->batch;
-	int64_t		n;
+	int64_t		n = sequence_pending(sequence);
 
-	if (sequence_find_prefix(sequence) == PREFIX_CLAIMED)
-		return 0;
-	if (!sequence->begun && !may_begin(sequence))
-		return 0;
-	n = sequence_pending(sequence);
 	if (n > budget)
 		n = budget;
 	if (n == sequence_pending(sequence) && batch->n_outputs == BATCH_OUTPUTS)
 		n--;
 	if (!reserve(sequence, n))
 		n = sequence_room(sequence);
-	if (n <= 0)
-		return 0;
-	add_rows(sequence, (int) n);
-	served(batch, sequence->group);
+	if (n > 0)
+		add_rows(sequence, (int) n);
+	batch->n_prompt_rows += (int) n;
 	return (int) n;
 }
 
+/*
+ * A prompt that takes many steps leaves half of each to those behind it, so
+ * that a short one need not wait for all of it; what they cannot use is its.
+ */
 static void
 plan_prompts(Batch *batch)
 {
 	int			budget = batch->max_rows - batch->n_rows;
+	int			kept = 0;
+	BatchSequence *long_one = NULL;
 	BatchSequence *sequence;
 
 	if (batch->n_rows > 0 && budget > batch->prompt_rows)
 		budget = batch->prompt_rows;
 	while (budget > 0 && (sequence = next_prompt(batch)) != NULL)
 	{
-		int			n;
+		bool		is_long = long_one == NULL &&
+			sequence_pending(sequence) > batch->max_rows;
+		int			share = is_long ? (budget + 1) / 2 : budget;
 
 		sequence->planned = batch->clock;
-		n = plan_prompt(sequence, budget);
-		batch->n_prompt_rows += n;
-		budget -= n;
+		if (!begin_prompt(sequence, share))
+			continue;
+		if (!is_long)
+			budget -= add_prompt(sequence, budget);
+		else
+		{
+			long_one = sequence;
+			kept = share;
+			budget -= share;
+		}
 	}
+	if (long_one != NULL)
+		add_prompt(long_one, budget + kept);
 }
 
 void

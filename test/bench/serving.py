@@ -349,7 +349,7 @@ def parse_arguments():
         parser.add_argument(name, required=True)
     parser.add_argument("--peer", help="a Python that has llama-cpp-python")
     parser.add_argument("--engine-bench", help="the engine without a server")
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--texts", type=int, default=10000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", default=",".join(MEASURES))

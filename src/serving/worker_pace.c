@@ -24,10 +24,11 @@
 
 #include "serving/worker_state.h"
 
-#define PACE_STRETCH 2.2
-#define PACE_MORE 0.4
-#define PACE_LAST 4.0
-#define PACE_MOST 96
+#define PACE_STRETCH 2.0
+#define PACE_MORE 1.0
+#define PACE_LAST 5.0
+#define PACE_MOST 128
+#define PACE_TILE 8
 
 /* So many steps with prompts in a row, in a class not yet known or known. */
 #define PACE_NEW 4
@@ -49,10 +50,13 @@ learn(double *estimate, double seconds)
 			(Min(seconds, PACE_OUTLIER * *estimate) - *estimate);
 }
 
+/* 0 to 3 sequences each, then four at a time */
 static int
 pace_class(int generating)
 {
-	return Min(generating / 4, PACE_CLASSES - 1);
+	int			class = generating < 4 ? generating : 3 + generating / 4;
+
+	return Min(class, PACE_CLASSES - 1);
 }
 
 /* Of the nearest class that is known, smaller ones first; 0: none is. */
@@ -89,6 +93,16 @@ pace_note(Pace *pace, const BatchStep *step, double seconds)
 			  Max(seconds - base, 0.01 * base) / step->prompt_rows);
 }
 
+/* Kernels take rows by PACE_TILE: the nearest number that fills them. */
+static int
+whole_tiles(int rows, int generating)
+{
+	int			total = (rows + generating + PACE_TILE / 2 - 1) /
+		PACE_TILE * PACE_TILE;
+
+	return total > generating ? total - generating : rows;
+}
+
 int
 pace_rows(const Pace *pace, int generating, int prompts)
 {
@@ -102,5 +116,5 @@ pace_rows(const Pace *pace, int generating, int prompts)
 	if (base == 0 || pace->row == 0)
 		return BATCH_PROMPT_ROWS;
 	rows = (Min(stretch, PACE_LAST) - 1) * base / pace->row;
-	return (int) Max(1, Min(rows, PACE_MOST));
+	return whole_tiles((int) Max(1, Min(rows, PACE_MOST)), generating);
 }

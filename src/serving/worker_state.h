@@ -36,8 +36,8 @@
 
 /* worker_pace.c */
 
-/* Classes of steps, by how many sequences generate: 4 in each. */
-#define PACE_CLASSES (BATCH_OUTPUTS / 4 + 1)
+/* Classes of steps, by how many sequences generate. */
+#define PACE_CLASSES (BATCH_OUTPUTS / 4 + 4)
 
 typedef struct Pace
 {

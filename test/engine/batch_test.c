@@ -623,7 +623,7 @@ test_not_finite(void **state)
 static bool
 now_and_then(void *arg)
 {
-	return ++*(int *) arg % 97 == 0;
+	return ++* (int *) arg % 97 == 0;
 }
 
 /* A step that was interrupted is done again, with the same result. */

@@ -19,14 +19,20 @@
 
 #include <string.h>
 
-/* Does anything change the logits before a token is chosen? */
+/* Does anything but ignore_end change the logits before a token is chosen? */
 static bool
-adjusts(const SamplerOptions *options)
+adjusts_more(const SamplerOptions *options)
 {
-	return options->n_bias > 0 || options->ignore_end ||
+	return options->n_bias > 0 ||
 		(options->repeat_penalty != 1.0 && options->repeat_last_n != 0) ||
 		options->presence_penalty != 0.0 ||
 		options->frequency_penalty != 0.0;
+}
+
+static bool
+adjusts(const SamplerOptions *options)
+{
+	return options->ignore_end || adjusts_more(options);
 }
 
 EngineCode
@@ -224,6 +230,32 @@ pick_random(Sampler *sampler, int64_t index, int32_t *token,
 	return ENGINE_OK;
 }
 
+static bool
+is_end(const Sampler *sampler, int32_t token)
+{
+	for (int i = 0; i < sampler->n_end_tokens; i++)
+		if (sampler->end_tokens[i] == token)
+			return true;
+	return false;
+}
+
+/*
+ * The most likely token, if that is all there is to choose: also with
+ * ignore_end, unless it is an end token.
+ */
+static bool
+pick_plain(const Sampler *sampler, const KernelSet *kernels,
+		   const float *logits, int32_t *token)
+{
+	const SamplerOptions *options = &sampler->options;
+
+	if (sampler->scratch != NULL &&
+		(options->temperature != 0.0 || adjusts_more(options)))
+		return false;
+	*token = (int32_t) kernels->argmax(logits, sampler->n_tokens);
+	return sampler->scratch == NULL || !is_end(sampler, *token);
+}
+
 EngineCode
 sampler_pick(Sampler *sampler, const KernelSet *kernels, const float *logits,
 			 const int32_t *history, int64_t n_history, int64_t n_prompt,
@@ -232,12 +264,9 @@ sampler_pick(Sampler *sampler, const KernelSet *kernels, const float *logits,
 	EngineCode	code;
 	uint64_t	saved;
 
-	if (sampler->scratch == NULL)
-	{
-		*token = (int32_t) kernels->argmax(logits, sampler->n_tokens);
+	if (pick_plain(sampler, kernels, logits, token))
 		return logits[*token] > -__builtin_inff() ? ENGINE_OK :
 			no_token_left(status);
-	}
 	saved = kernels_enter();
 	adjust_logits(sampler, logits, history, n_history, n_prompt);
 	if (sampler->options.temperature == 0.0)

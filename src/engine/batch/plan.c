@@ -5,9 +5,10 @@
  *
  * First one row of every sequence that waits for its next token, then parts of
  * prompts: of the group that was served longest ago, and in it of the oldest
- * sequence, but for a share that a very long prompt leaves to the others.  A sequence whose next page is being computed by another one waits
- * for it, and one that has not begun waits until there is room for all of it,
- * unless nothing else holds pages: to begin and be preempted helps nobody.
+ * sequence, but for a share that a very long prompt leaves to the others.  A
+ * sequence whose next page is being computed by another one waits for it, and
+ * one that has not begun waits until there is room for all of it, unless
+ * nothing else has begun: to begin and be preempted helps nobody.
  *
  * When there is no page, a sequence takes those of the youngest: of a paused
  * stream first, else of one that is younger than itself and has no row in the
